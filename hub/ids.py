@@ -1,0 +1,55 @@
+"""Identifiers: UUIDv7 inside, a readable prefix outside (``msg_01h455vb4pex5vsknk084sn02q``).
+
+The outside form is a TypeID (https://github.com/jetify-com/typeid): the prefix, an underscore and the
+128 bits in Crockford's base32, so ids sort by the time they were made.
+"""
+
+import os
+import threading
+import time
+from uuid import UUID
+
+__all__ = ["new_id", "read_id", "show_id"]
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
+_LENGTH = 26
+
+_lock = threading.Lock()
+_last = 0
+
+
+def new_id() -> UUID:
+    """A fresh UUIDv7 (RFC 9562); ids made by one process are strictly increasing."""
+    global _last
+    stamp = (time.time_ns() // 1_000_000) << 80
+    random = int.from_bytes(os.urandom(10), "big")
+    with _lock:
+        value = max(stamp | random, _last + 1)
+        _last = value
+    value &= ~(0xF << 76) & ~(0x3 << 62)
+    return UUID(int=value | 0x7 << 76 | 0x2 << 62)
+
+
+def show_id(prefix: str, value: UUID) -> str:
+    """*value* as the API shows it: ``show_id("msg", …)`` is ``"msg_…"``."""
+    number = value.int
+    letters = []
+    for _ in range(_LENGTH):
+        letters.append(_ALPHABET[number & 31])
+        number >>= 5
+    return f"{prefix}_{''.join(reversed(letters))}"
+
+
+def read_id(prefix: str, text: str) -> UUID | None:
+    """The UUID behind *text*, or None when *text* is not an id of that prefix."""
+    head, _, tail = text.partition("_")
+    if head != prefix or len(tail) != _LENGTH or tail[0] > "7":
+        return None
+    number = 0
+    for letter in tail:
+        value = _VALUES.get(letter)
+        if value is None:
+            return None
+        number = number << 5 | value
+    return UUID(int=number)
