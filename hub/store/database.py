@@ -1,0 +1,152 @@
+"""The connection to PostgreSQL, transactions that are tried again, and migrations."""
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import asyncpg
+import structlog
+from tortoise import Tortoise
+from tortoise.connection import get_connection
+from tortoise.migrations.api import migrate as run_migrations
+
+__all__ = ["Database", "UnsafeDatabase", "migrate"]
+
+T = TypeVar("T")
+
+MIGRATION_LOCK = 0x48554200
+TRIES = 6
+RETRY = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.OutOfMemoryError,
+    asyncpg.DiskFullError,
+    OSError,
+    TimeoutError,
+)
+"""What says that the database is away or cannot write now, and may be back in a moment."""
+
+_log = structlog.get_logger("hub.store")
+
+
+class UnsafeDatabase(RuntimeError):
+    """The database may lose what it has confirmed; the hub's promise cannot be kept on it."""
+
+
+def _config(url: str, pool: int) -> dict[str, Any]:
+    separator = "&" if "?" in url else "?"
+    url = url.replace("postgresql://", "asyncpg://", 1).replace("postgres://", "asyncpg://", 1)
+    return {
+        "connections": {"default": f"{url}{separator}minsize=1&maxsize={pool}"},
+        "apps": {
+            "hub": {
+                "models": ["hub.store.models"],
+                "migrations": "hub.store.migrations",
+                "default_connection": "default",
+            }
+        },
+        "use_tz": True,
+        "timezone": "UTC",
+    }
+
+
+def _dsn(url: str) -> str:
+    return url.replace("asyncpg://", "postgresql://", 1)
+
+
+async def migrate(url: str) -> None:
+    """Bring the schema of the database at *url* up to date; several processes may try at once."""
+    raw = await asyncpg.connect(_dsn(url))  # Tortoise closes its own connections while it migrates
+    try:
+        await raw.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
+        await run_migrations(config=_config(url, 2))
+        # A dump restored into another cluster brings ids that this cluster has yet to reach.
+        await raw.execute("UPDATE events SET xid = '3' WHERE xid > pg_current_xact_id()")
+    finally:
+        await Tortoise.close_connections()
+        await raw.close()
+
+
+class Database:
+    """One process's connections; made by :meth:`open`."""
+
+    def __init__(self, *, unsafe: bool) -> None:
+        self.unsafe = unsafe
+        self.statements = 0
+
+    @classmethod
+    async def open(cls, url: str, *, pool: int = 10) -> "Database":
+        """Connect, and refuse a database that may lose confirmed writes.
+
+        Raises:
+            UnsafeDatabase: fsync or synchronous_commit is off (``HUB_UNSAFE_DATABASE=1`` lets it pass).
+        """
+        await Tortoise.init(config=_config(url, pool), _enable_global_fallback=True)
+        self = cls(unsafe=False)
+        row = (
+            await self.fetch(
+                "SELECT current_setting('fsync') AS fsync, "
+                "current_setting('synchronous_commit') AS synchronous_commit, "
+                "current_setting('full_page_writes') AS full_page_writes"
+            )
+        )[0]
+        weak = [f"{name} is off" for name in row.keys() if row[name] == "off"]  # noqa: SIM118
+        if weak and os.environ.get("HUB_UNSAFE_DATABASE") != "1":
+            await self.close()
+            raise UnsafeDatabase(f"PostgreSQL may lose confirmed writes: {', '.join(weak)}")
+        self.unsafe = bool(weak)
+        if weak:
+            _log.warning("unsafe_database", settings=weak)
+        return self
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await Tortoise.close_connections()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """A raw connection, for the hand-written statements."""
+        async with get_connection("default").acquire_connection() as raw:
+            yield raw
+
+    async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
+        """The rows of one statement, in a transaction of its own."""
+        self.statements += 1
+        async with self.connection() as raw:
+            rows: list[asyncpg.Record] = await raw.fetch(sql, *values)
+            return rows
+
+    async def transaction(self, work: Callable[["Transaction"], Awaitable[T]]) -> T:
+        """The result of *work* in one transaction, done again after a deadlock; it must be repeatable."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                async with self.connection() as raw, raw.transaction():
+                    return await work(Transaction(raw, self))
+            except RETRY:
+                if attempt == TRIES:
+                    raise
+                await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311
+        raise AssertionError("unreachable")
+
+
+class Transaction:
+    """An open transaction, and the only thing that the statements of this package need."""
+
+    def __init__(self, raw: asyncpg.Connection, database: Database) -> None:
+        self._raw = raw
+        self._database = database
+
+    async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
+        """The rows of one statement."""
+        self._database.statements += 1
+        rows: list[asyncpg.Record] = await self._raw.fetch(sql, *values)
+        return rows
