@@ -1,0 +1,1 @@
+"""The callbacks of helpdesks, proven and decoded."""

@@ -1,0 +1,1 @@
+"""Turn a raw event into messages, notices and receipts: pure, one module for each channel."""

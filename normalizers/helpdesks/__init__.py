@@ -1,0 +1,1 @@
+"""What helpdesks call back with, as replies."""

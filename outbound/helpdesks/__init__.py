@@ -1,0 +1,1 @@
+"""Events for helpdesks: one module for each kind."""
