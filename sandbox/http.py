@@ -1,0 +1,62 @@
+"""Small HTTP helpers that every part of the sandbox uses."""
+
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+from aiohttp import web
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def read_limited(stream: aiohttp.StreamReader, limit: int) -> bytes:
+    """The first *limit* bytes of a body, however it is cut into pieces."""
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in stream.iter_chunked(limit):
+        pieces.append(piece)
+        size += len(piece)
+        if size >= limit:
+            break
+    return b"".join(pieces)[:limit]
+
+
+def is_loopback(host_header: str) -> bool:
+    """Whether a ``Host`` header names this machine and nothing else.
+
+    A page of a stranger can point its own name at 127.0.0.1 (DNS rebinding);
+    the ``Host`` header then still carries the stranger's name.
+    """
+    host = (
+        host_header if host_header.endswith("]") else host_header.rpartition(":")[0] or host_header
+    )
+    return host in LOOPBACK_HOSTS
+
+
+@web.middleware
+async def only_loopback(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what a browser may have been tricked into: strange Host, or any Origin not ours."""
+    origin = request.headers.get("Origin")
+    if not is_loopback(request.host) or (origin is not None and origin != f"http://{request.host}"):
+        return web.Response(status=403, text="403: this service answers to its own machine only\n")
+    return await handler(request)
+
+
+async def serve(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, int]:
+    """Start *app*; port 0 picks a free one. Returns the runner and the port."""
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    site = web.TCPSite(runner, host, port, reuse_address=True)
+    try:
+        await site.start()
+    except BaseException:
+        await runner.cleanup()
+        raise
+    return runner, int(runner.addresses[0][1])
+
+
+def cut(request: web.Request) -> None:
+    """Cut the connection without an answer."""
+    if request.transport is not None:
+        request.transport.abort()

@@ -1,0 +1,63 @@
+"""Faults that a test can switch on: what really happens to calls between two machines."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
+
+FaultKind = Literal["drop_request", "drop_answer", "bad_gateway", "late", "slow", "errcode", "die"]
+"""
+``drop_request``: the connection is cut before the platform acts ·
+``drop_answer``: it acts, then cuts the connection ·
+``bad_gateway``: it acts, then a proxy answers 502 ·
+``late``: it acts, and answers after *seconds* ·
+``slow``: it waits *seconds*, then acts and answers ·
+``errcode``: it does not act and answers *code* ·
+``die``: it acts, and the whole simulator is gone.
+"""
+
+KINDS: frozenset[str] = frozenset(get_args(FaultKind))
+EVERY_CALL = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault for the next *count* calls whose path begins with *path*."""
+
+    kind: FaultKind
+    count: int = 1
+    path: str = EVERY_CALL
+    code: int = -1
+    seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown fault {self.kind!r}; one of {', '.join(sorted(KINDS))}")
+
+
+class FaultBox:
+    """The faults still to happen, in the order they were switched on."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        self._faults.append(fault)
+
+    def clear(self) -> None:
+        self._faults.clear()
+
+    def take(self, path: str) -> Fault | None:
+        """The fault for this call, counted down; None when the call goes well."""
+        for index, fault in enumerate(self._faults):
+            if path.startswith(fault.path):
+                self._count_down(index, fault)
+                return fault
+        return None
+
+    def as_json(self) -> list[dict[str, Any]]:
+        return [asdict(fault) for fault in self._faults]
+
+    def _count_down(self, index: int, fault: Fault) -> None:
+        if fault.count <= 1:
+            del self._faults[index]
+        else:
+            self._faults[index] = replace(fault, count=fault.count - 1)
