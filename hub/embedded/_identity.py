@@ -1,12 +1,14 @@
 """As whom a server runs: PostgreSQL refuses to run as root.
 
-Root therefore starts it in a user namespace, where root is called 1000: files stay root's, no
+Root therefore starts it in a user namespace, where root has another number: files stay root's, no
 account is made and no permission changed. Where that is refused (the default profile of container
-engines), it drops to "nobody"; the files then go where nobody may go.
+engines), it drops to "nobody"; the files then go where nobody may go. PostgreSQL also refuses a
+number without an account, as some container platforms hand out; the namespace helps there too.
 """
 
 import ctypes
 import os
+import pwd
 import signal
 import sys
 from collections.abc import Callable
@@ -16,6 +18,21 @@ from pathlib import Path
 NOBODY = 65534
 CLONE_NEWUSER = 0x10000000
 PR_SET_PDEATHSIG = 1
+
+
+def has_account(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
+
+
+ALIAS = next(
+    (account.pw_uid for account in pwd.getpwall() if account.pw_uid not in (0, os.geteuid())),
+    NOBODY,
+)
+"""Any number that has an account and is not root's."""
 
 # Loaded here: after a fork it would be too late to load anything.
 LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -45,9 +62,12 @@ class Identity:
         return bool(status.st_mode & needed)
 
     def give(self, path: Path) -> None:
-        """Make *path* its own."""
-        if path.stat().st_uid != self.uid:
-            os.chown(path, self.uid, self.uid)
+        """Make *path* its own, with all that is in it."""
+        if path.stat().st_uid == self.uid:
+            return
+        for folder, _, files in os.walk(path):
+            for name in (folder, *(os.path.join(folder, file) for file in files)):
+                os.chown(name, self.uid, self.uid, follow_symlinks=False)
 
 
 def stay() -> None:
@@ -55,7 +75,7 @@ def stay() -> None:
 
 
 def enter_namespace() -> None:
-    """Go into a new user namespace where this user and group are called 1000.
+    """Go into a new user namespace where this user and group have the number of another account.
 
     Raises:
         OSError: the system does not allow it.
@@ -65,8 +85,8 @@ def enter_namespace() -> None:
         raise OSError(ctypes.get_errno(), "unshare")
     for name, text in (
         ("setgroups", "deny"),
-        ("uid_map", f"1000 {uid} 1"),
-        ("gid_map", f"1000 {gid} 1"),
+        ("uid_map", f"{ALIAS} {uid} 1"),
+        ("gid_map", f"{ALIAS} {gid} 1"),
     ):
         Path("/proc/self", name).write_text(text)
 
@@ -82,12 +102,13 @@ def myself() -> Identity:
 
 
 def somebody_but_root() -> Identity:
-    """Myself, unless that is root; then root under another name, or nobody."""
-    if os.geteuid() != 0:
+    """Myself, unless that is root or has no account; then myself under another number, or nobody."""
+    uid = os.geteuid()
+    if uid != 0 and has_account(uid):
         return myself()
     if _works(enter_namespace):
-        return Identity(0, enter_namespace)
-    return Identity(NOBODY, become_nobody)
+        return Identity(uid, enter_namespace)
+    return Identity(NOBODY, become_nobody) if uid == 0 else myself()
 
 
 def _works(enter: Callable[[], None]) -> bool:

@@ -24,6 +24,12 @@ def folder(path: Path) -> Path:
     return path
 
 
+def make_var(var: Path) -> Path:
+    """*var* as an absolute path; others may pass through it when it is new, and read nothing in it."""
+    var.mkdir(mode=0o711, parents=True, exist_ok=True)
+    return var.absolute()
+
+
 def own_folder_in(shared: Path, name: str, *, mode: int = 0o700, uid: int | None = None) -> Path:
     """The folder *name* within a folder that everybody may write to; *uid* may have it too.
 
@@ -40,10 +46,15 @@ def own_folder_in(shared: Path, name: str, *, mode: int = 0o700, uid: int | None
 
 
 def home_of(var: Path, identity: Identity) -> Path:
-    """The folder for data: *var*, unless *identity* cannot get there."""
-    if identity.may_reach(var / "any"):
-        return folder(var)
-    return own_folder_in(EVERYBODYS, f"hub-{digest_of(var)}", mode=0o711)
+    """The folder for data: *var*, unless *identity* cannot get there.
+
+    Data that once had to lie elsewhere are found there again.
+    """
+    elsewhere = EVERYBODYS / f"hub-{digest_of(var)}"
+    has_moved = (elsewhere / "postgres").is_dir() and elsewhere.stat().st_uid == os.geteuid()
+    if identity.may_reach(var / "any") and not has_moved:
+        return var
+    return own_folder_in(EVERYBODYS, elsewhere.name, mode=0o711)
 
 
 def socket_folder(var: Path, identity: Identity) -> Path:

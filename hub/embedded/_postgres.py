@@ -19,6 +19,7 @@ from hub.embedded._places import (
     folder,
     home_of,
     log_file,
+    make_var,
     own_folder_in,
     socket_folder,
 )
@@ -105,7 +106,7 @@ def start_postgres(var: Path, *, unsafe: bool = False) -> Server:
         AlreadyRunning: another hub runs with *var*.
         ServerError: it does not start.
     """
-    var = var.absolute()
+    var = make_var(var)
     identity = somebody_but_root()
     programs = _reachable(find_postgres(), var, identity)
     cluster = Cluster(
@@ -179,6 +180,7 @@ class Cluster:
     def _before_start(self) -> None:
         if not self.data.exists():
             self._initialise()
+        self.identity.give(self.data)
         self._check_major()
         self._clear_pid_file()
         self.identity.give(self.sockets)

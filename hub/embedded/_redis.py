@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from hub.embedded._identity import myself
-from hub.embedded._places import folder, log_file, socket_folder
+from hub.embedded._places import folder, log_file, make_var, socket_folder
 from hub.embedded._process import AlreadyRunning, Recipe, Server, ServerError
 
 NAMES_ON_PATH = ("redis-server", "valkey-server")
@@ -69,7 +69,7 @@ def start_redis(var: Path, *, unsafe: bool = False, prefer_path: bool = False) -
         AlreadyRunning: another hub runs with *var*.
         ServerError: it does not start.
     """
-    var = var.absolute()
+    var = make_var(var)
     program = find_redis(prefer_path=prefer_path)
     data = folder(var / "redis")
     server = Server(_recipe(var, program, data, unsafe))
