@@ -1,0 +1,213 @@
+"""WeChat Official Account (公众号): proves that a push is genuine, decrypts it, answers the handshake.
+
+Source: https://developers.weixin.qq.com/miniprogram/dev/framework/server-ability/message-push
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Annotated, Literal
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Meta, Struct
+
+from adapters._wechat_crypto import Box, is_aes_key, is_signed, open_with
+from hub.channel import (
+    Account,
+    Capabilities,
+    Channel,
+    Intake,
+    IntakeRequest,
+    Response,
+    Tools,
+)
+from hub.errors import NotAuthentic, NotRecognised
+from hub.model import InboundEvent, Secret
+from hub.text import clean
+from normalizers._wechat_fields import identity, read_fields, text_of
+from normalizers.wechat import normalize
+from outbound.wechat import MEDIA_LIMITS, TEXT_LIMIT, WeChatChecker, WeChatMedia, WeChatSender
+
+__all__ = ["CHANNEL", "WeChatAdapter", "WeChatSettings"]
+
+_MAX_BODY = 64 * 1024
+_MAX_QUERY = 4096
+_MAX_ORDER_KEY = 200
+_PLAIN_TEXT = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
+_SUCCESS = Response(200, b"success", _PLAIN_TEXT)
+_ENCRYPT = re.compile(
+    rb"<Encrypt>\s*(?:<!\[CDATA\[\s*([A-Za-z0-9+/=]+)\s*\]\]>|([A-Za-z0-9+/=]+))\s*</Encrypt>"
+)
+_APP_ID = re.compile(r"wx[0-9A-Za-z]{6,30}")
+_TOKEN = re.compile(r"[A-Za-z0-9]{3,32}")
+
+
+class WeChatSettings(Struct, frozen=True, kw_only=True):
+    """What an official account needs; everything but ``api_base`` stands in its console."""
+
+    app_id: Annotated[str, Meta(description="AppID (开发者ID), wx and 16 letters or digits")]
+    token: Annotated[Secret, Meta(description="Token of the server configuration (令牌)")]
+    app_secret: Annotated[
+        Secret | None, Meta(description="AppSecret; without it the account only receives")
+    ] = None
+    aes_key: Annotated[
+        Secret | None,
+        Meta(description="EncodingAESKey, 43 characters; needed unless mode is plain"),
+    ] = None
+    previous_aes_key: Annotated[
+        Secret | None, Meta(description="The EncodingAESKey before the last change, for a while")
+    ] = None
+    mode: Annotated[
+        Literal["safe", "compatible", "plain"],
+        Meta(description="Message encryption as set in the console; anything weaker is refused"),
+    ] = "safe"
+    original_id: Annotated[
+        str | None, Meta(description="原始ID (gh_…), shown by the check to tell accounts apart")
+    ] = None
+    api_base: Annotated[str, Meta(description="Host of the platform's API")] = (
+        "https://api.weixin.qq.com"
+    )
+    proxy: Annotated[
+        str | None, Meta(description="HTTP proxy towards the platform, whose address it must know")
+    ] = None
+    intake_secret: Annotated[
+        Secret | None, Meta(description="A further, secret segment of the callback's path")
+    ] = None
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        """Every setting that the platform would not take, and why."""
+        if not _APP_ID.fullmatch(self.app_id):
+            yield "app_id", f"found {self.app_id!r}, wants an AppID such as wx0123456789abcdef"
+        if not _TOKEN.fullmatch(self.token.reveal()):
+            yield "token", "wants 3 to 32 letters or digits, as in the console"
+        if self.aes_key is None and self.mode != "plain":
+            yield "aes_key", f"is missing; mode {self.mode!r} needs the EncodingAESKey"
+        for name, key in (("aes_key", self.aes_key), ("previous_aes_key", self.previous_aes_key)):
+            if key is not None and not is_aes_key(key.reveal()):
+                yield name, "wants the 43 letters, digits, + or / of the EncodingAESKey"
+        if not self.api_base.startswith(("https://", "http://")):
+            yield "api_base", f"found {self.api_base!r}, wants a URL such as {_API_EXAMPLE}"
+
+
+_API_EXAMPLE = "https://api.weixin.qq.com"
+
+
+class _Envelope(Struct):
+    Encrypt: str = ""
+
+
+def _query(request: IntakeRequest) -> dict[str, str]:
+    """The query fields, each of which may stand once.
+
+    Raises:
+        NotAuthentic: one stands twice (the second could hide from the check).
+        NotRecognised: there is too much of it.
+    """
+    if len(request.query) > _MAX_QUERY:
+        raise NotRecognised("the query is too long")
+    pairs = parse_qsl(request.query, keep_blank_values=True)
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise NotAuthentic("a query field stands twice")
+    return fields
+
+
+def _sealed_in(body: bytes) -> str:
+    """The encrypted part of an envelope, XML or JSON; empty when there is none.
+
+    In compatible mode the customer's own text stands before it, so the last one counts.
+    """
+    if body.lstrip()[:1] == b"{":
+        try:
+            return msgspec.json.decode(body, type=_Envelope).Encrypt
+        except (ValueError, RecursionError):
+            return ""
+    found = _ENCRYPT.match(body, max(body.rfind(b"<Encrypt>"), 0))
+    return (found[1] or found[2]).decode() if found else ""
+
+
+class WeChatAdapter:
+    """The door of one official account."""
+
+    def __init__(self, account: Account[WeChatSettings], tools: Tools) -> None:
+        settings = account.settings
+        self._account = account.name
+        self._token = settings.token.reveal()
+        self._mode = settings.mode
+        keys = [key for key in (settings.aes_key, settings.previous_aes_key) if key]
+        self._boxes = tuple(Box(key.reveal(), settings.app_id) for key in keys)
+
+    async def accept(self, request: IntakeRequest) -> Intake:
+        """Prove and decrypt one request; see :class:`hub.channel.Adapter`."""
+        if request.method == "GET":
+            return Intake(response=self._handshake(request))
+        if request.method != "POST":
+            raise NotRecognised(f"method {request.method}")
+        if not request.body or len(request.body) > _MAX_BODY:
+            raise NotRecognised(f"a body of {len(request.body)} bytes")
+        body, proof = self._opened(request, _query(request))
+        return Intake((self._event(body, proof, request),), response=_SUCCESS)
+
+    def _handshake(self, request: IntakeRequest) -> Response:
+        """URL verification: the platform wants its ``echostr`` back, to the byte."""
+        query = _query(request)
+        self._check(query.get("signature"), query)
+        if "echostr" not in query:
+            raise NotRecognised("no echostr")
+        return Response(200, query["echostr"].encode("utf-8", "replace"), _PLAIN_TEXT)
+
+    def _opened(self, request: IntakeRequest, query: dict[str, str]) -> tuple[bytes, str]:
+        """The message and what proves it genuine: never a weaker proof than the mode asks for."""
+        encrypted = query.get("encrypt_type", "aes") == "aes" and "msg_signature" in query
+        if encrypted and self._boxes:
+            sealed = _sealed_in(request.body)
+            if not sealed:
+                raise NotAuthentic("no Encrypt in the body")
+            self._check(query["msg_signature"], query, sealed)
+            return open_with(self._boxes, sealed), "msg_signature"
+        if self._mode != "plain":
+            raise NotAuthentic(f"not encrypted, but the account is in mode {self._mode}")
+        self._check(query.get("signature"), query)
+        return request.body, "signature"
+
+    def _check(self, signature: str | None, query: dict[str, str], *sealed: str) -> None:
+        timestamp, nonce = query.get("timestamp", ""), query.get("nonce", "")
+        if not signature or not nonce or not (timestamp.isascii() and timestamp.isdigit()):
+            raise NotAuthentic("signature, timestamp or nonce is missing or malformed")
+        if not is_signed(signature, self._token, timestamp, nonce, *sealed):
+            raise NotAuthentic("the signature does not fit")
+
+    def _event(self, body: bytes, proof: str, request: IntakeRequest) -> InboundEvent:
+        fields = read_fields(body)
+        sender = clean(text_of(fields, "FromUserName"))[:_MAX_ORDER_KEY] if fields else ""
+        return InboundEvent(
+            dedupe_key=identity(fields, body),
+            order_key=sender or self._account,
+            body=body,
+            received_at=request.received_at,
+            proof=proof,
+        )
+
+
+CHANNEL = Channel(
+    key="wechat",
+    title="WeChat Official Account (公众号)",
+    settings=WeChatSettings,
+    normalize=normalize,
+    adapter=WeChatAdapter,
+    sender=WeChatSender,
+    media=WeChatMedia,
+    checker=WeChatChecker,
+    capabilities=Capabilities(
+        max_text_bytes=TEXT_LIMIT,
+        attachments=MEDIA_LIMITS,
+        reply_window=timedelta(hours=48),
+        allowance=5,
+        menus=True,
+        templates=True,
+        receipts=("sent",),
+    ),
+    docs_url="https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/Overview.html",
+    retries_on="close",
+)

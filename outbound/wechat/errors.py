@@ -1,0 +1,139 @@
+"""What WeChat's error codes mean; nearly all of them come inside HTTP 200.
+
+Sources: [D] https://developers.weixin.qq.com/doc/offiaccount/Getting_Started/Global_Return_Code.html,
+[W] the enumeration WxMpErrorMsgEnum of binarywang/WxJava, [O] reports in the developers' forum.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from hub.channel import HttpAnswer
+from hub.errors import (
+    Ambiguous,
+    BadCredentials,
+    RateLimited,
+    RecipientGone,
+    Rejected,
+    SendError,
+    Unreachable,
+    WindowClosed,
+)
+from hub.text import single_line
+
+__all__ = ["ERRORS", "EXPIRED", "error_of", "judge"]
+
+# The token that we used is no longer good: fetch another, once.
+EXPIRED = frozenset(
+    {
+        40001,  # [D] invalid credential: the token is wrong or not the latest (or the secret is)
+        40014,  # [D] invalid access_token
+        41001,  # [D] access_token missing
+        42001,  # [D] access_token expired
+    }
+)
+
+ERRORS: Mapping[int, type[SendError]] = {
+    -1: RateLimited,  # [D] system busy, try again; answered, so nothing went out
+    45011: RateLimited,  # [D] too frequent, per minute
+    45009: RateLimited,  # [D] daily quota of the interface, until midnight in China
+    40001: BadCredentials,  # [D] still refused with a fresh token
+    40014: BadCredentials,  # [D] the same
+    41001: BadCredentials,  # [D] the same
+    42001: BadCredentials,  # [D] the same
+    40013: BadCredentials,  # [D] invalid app id
+    40125: BadCredentials,  # [D] invalid app secret
+    40164: BadCredentials,  # [D] our address is not in the account's list; errmsg names it
+    48001: BadCredentials,  # [D] the account has no right to this interface
+    48004: BadCredentials,  # [D] the interface is banned
+    50002: BadCredentials,  # [D] the account is limited
+    61450: BadCredentials,  # [W] system error of the customer-service interface
+    45015: WindowClosed,  # [D] 48 h over, or the person does not follow
+    45047: WindowClosed,  # [D] all replies to the last message used up
+    40003: RecipientGone,  # [D] the openid is not one of this account
+    43004: RecipientGone,  # [D] does not follow the account
+    43019: RecipientGone,  # [D] put on the account's blacklist
+    43101: RecipientGone,  # [D] refused the subscription message, or the grant is used up
+    48002: RecipientGone,  # [D] refuses messages from the account
+    50005: RecipientGone,  # [D] does not follow the account
+    40007: Rejected,  # [D] media_id unknown or expired
+    40008: Rejected,  # [D] message type
+    40033: Rejected,  # [D] \uXXXX escapes
+    40037: Rejected,  # [D] template id
+    40200: Rejected,  # [O] message type not open to this kind of account
+    43117: Rejected,  # [O] template too frequent to this person
+    44002: Rejected,  # [D] empty body
+    44004: Rejected,  # [D] empty text
+    45001: Rejected,  # [D] file too large
+    45002: Rejected,  # [D] text too long
+    45003: Rejected,  # [D] title too long
+    45008: Rejected,  # [D] too many articles
+    45162: Rejected,  # [W] message type
+    47001: Rejected,  # [D] malformed JSON
+    47003: Rejected,  # [D] a field of a template breaks its type
+    48008: Rejected,  # [D] message type not permitted
+}
+
+_CHINA = timezone(timedelta(hours=8))
+_TRACE = re.compile(r"\brid:\s*([0-9A-Za-z-]+)")
+
+
+def error_of(code: int, message: str, now: datetime) -> SendError:
+    """The error behind *code*; one that we do not know is a refusal that names it."""
+    trace = _TRACE.search(message)
+    return ERRORS.get(code, Rejected)(
+        single_line(message, 300),
+        external_code=code,
+        trace_id=trace[1] if trace else None,
+        retry_after=_retry_after(code, now),
+    )
+
+
+def _retry_after(code: int, now: datetime) -> float | None:
+    if code == -1:
+        return 1.0
+    if code == 45011:
+        return 60.0
+    if code != 45009:
+        return None
+    here = now.astimezone(_CHINA)
+    midnight = here.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return (midnight - here).total_seconds()
+
+
+def judge(answer: HttpAnswer, now: datetime, *, speaks: bool) -> Mapping[str, Any]:
+    """The facts in *answer*, which is a success; success is judged by the body.
+
+    *speaks*: the call says something to the customer, so a doubtful answer may mean that it did.
+
+    Raises:
+        SendError: it is none.
+    """
+    doubt = Ambiguous if speaks else Unreachable
+    if answer.status >= 500:
+        raise doubt(f"HTTP {answer.status}")
+    if answer.status == 429:
+        raise RateLimited("HTTP 429", retry_after=_seconds(answer.headers.get("retry-after")))
+    if answer.status >= 300:
+        refusal = BadCredentials if answer.status in (401, 403, 407) else Rejected
+        raise refusal(f"HTTP {answer.status}", external_code=answer.status)
+    facts, code = _facts(answer)
+    if facts is None or code is None:
+        raise doubt("the answer cannot be read")
+    if code != 0:
+        raise error_of(code, str(facts.get("errmsg", "")), now)
+    return facts
+
+
+def _seconds(value: str | None) -> float | None:
+    return float(value) if value and value.isascii() and value.isdigit() else None
+
+
+def _facts(answer: HttpAnswer) -> tuple[Mapping[str, Any] | None, int | None]:
+    """The body as JSON with its ``errcode``, which a success may lack."""
+    try:
+        facts = answer.json()
+        return (facts, int(facts.get("errcode", 0))) if isinstance(facts, dict) else (None, None)
+    except (ValueError, TypeError, RecursionError):
+        return None, None
