@@ -1,0 +1,265 @@
+"""Mail, from raw bytes to a message. Pure; runs in a child process that may be killed.
+
+Whatever the bytes are, something readable comes out: a mail that cannot be understood is a message
+of kind ``unsupported``, and its raw bytes stay with the core.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from hub.channel import Account
+from hub.model import (
+    Address,
+    ConversationRef,
+    Ignored,
+    InboundEvent,
+    Message,
+    MessageKind,
+    Participant,
+    Result,
+)
+from hub.text import single_line
+from normalizers.email.addresses import Mailbox, mailboxes, sender_of
+from normalizers.email.automatic import automatic_flags
+from normalizers.email.bodies import Body, read_body
+from normalizers.email.bounces import OWN_ID, is_report, own_message_id, receipts
+from normalizers.email.charsets import decode
+from normalizers.email.headers import Headers
+from normalizers.email.mime import Tree, read_tree
+
+__all__ = ["normalize"]
+
+_NOBODY = "unknown@invalid"
+_MAX_SUBJECT_CHARACTERS = 1000
+_MAX_REMEMBERED_REFERENCES = 21
+_MAX_AHEAD = timedelta(days=1)
+_KNOWN_FIELDS = frozenset(
+    [
+        "from",
+        "to",
+        "cc",
+        "subject",
+        "date",
+        "message-id",
+        "received",
+        "mime-version",
+        "sender",
+        "reply-to",
+        "return-path",
+        "content-type",
+        "content-transfer-encoding",
+        "content-disposition",
+        "references",
+        "in-reply-to",
+    ]
+)
+
+
+def normalize(event: InboundEvent, account: Account[Any], /) -> Iterable[Result]:
+    """The mail in *event* as a message, as receipts for mails that we sent, or left with a reason."""
+    try:
+        return _read(event, account)
+    except Exception as error:  # one mail must never stop the others: it is shown as unreadable
+        return [_unreadable(event, account, f"{type(error).__name__}: {error}"[:300])]
+
+
+def _read(event: InboundEvent, account: Account[Any]) -> list[Result]:
+    tree = read_tree(event.body)
+    headers = tree.root.headers
+    named = {name for name, _ in headers.fields}
+    if event.headers.get("fetch_error") or named.isdisjoint(_KNOWN_FIELDS):
+        return [_unreadable(event, account, event.headers.get("fetch_error") or "no mail header")]
+    own_address = str(account.settings.address).lower()
+    sender = sender_of(headers)
+    own_id = next(iter(headers.ids("message-id")), "")
+    if OWN_ID.fullmatch(own_id) and sender and sender.address.lower() == own_address:
+        return [Ignored("a copy of a mail that the hub sent", {"message_id": own_id})]
+    if is_report(tree.root) and (about := own_message_id(tree.root)):
+        found = receipts(tree.root, about, _sent_at(headers, event))
+        return [*found] or [Ignored("a delivery report without an outcome", {"message_id": about})]
+    return [_message(event, account, tree, sender)]
+
+
+# --- facts ---------------------------------------------------------------------------------------
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+def _arrived_at(event: InboundEvent) -> datetime:
+    """When the mail reached the mailbox, as the server says (IMAP ``INTERNALDATE``)."""
+    arrived = event.headers.get("internal_date", "")
+    try:
+        return datetime.fromisoformat(arrived).astimezone(UTC) if arrived else event.received_at
+    except (ValueError, OverflowError):
+        return event.received_at
+
+
+def _sent_at(headers: Headers, event: InboundEvent) -> datetime:
+    """The sender's Date while it is sane, else when the mail arrived."""
+    arrived = _arrived_at(event)
+    claimed = _date(headers.text("date"))
+    if claimed and claimed.year >= 1970 and claimed <= max(arrived, event.received_at) + _MAX_AHEAD:
+        return claimed
+    return arrived
+
+
+def _body_digest(raw: bytes) -> str:
+    """Tells mails of one Message-ID apart by their bodies; line ends do not count."""
+    flat = raw.replace(b"\r\n", b"\n").lstrip(b"\n")
+    _, _, body = flat.partition(b"\n\n")
+    return hashlib.sha256(body.strip()).hexdigest()[:16]
+
+
+def _dedupe_key(headers: Headers, raw: bytes) -> str:
+    """Message-ID and body: broken form mailers use one id for every mail, and none may be lost."""
+    own = next(iter(headers.ids("message-id")), "")
+    if "@" in own and own.isascii() and own.isprintable():
+        return f"{own}#{_body_digest(raw)}"
+    claims = b"\n".join(headers.raw(name) for name in ("from", "to", "date", "subject"))
+    return "sha256:" + hashlib.sha256(claims + b"\n" + _body_digest(raw).encode()).hexdigest()
+
+
+def _people(found: list[Mailbox]) -> list[dict[str, str | None]]:
+    return [{"name": one.name, "address": one.address} for one in found]
+
+
+def _facts(headers: Headers, event: InboundEvent) -> dict[str, Any]:
+    """What the mail's header says, under the header's own names, as far as it is there."""
+    facts: dict[str, Any] = {
+        name.replace("-", "_"): _people(found)
+        for name in ("from", "to", "cc", "reply-to")
+        if (found := mailboxes(headers.raw(name), hint=headers.hint))
+    }
+    for name in ("date", "message-id", "return-path", "importance"):
+        if value := single_line(headers.text(name), 500):
+            facts[name.replace("-", "_")] = value
+    for name in ("folder", "uid", "internal_date", "size_bytes"):
+        if name in event.headers:
+            facts[name] = event.headers[name]
+    return facts
+
+
+def _sender(sender: Mailbox | None) -> Participant:
+    if sender is None:
+        return Participant("contact", Address("email", "", _NOBODY))
+    return Participant("contact", Address("email", "", sender.address.lower()), sender.name)
+
+
+# --- threads -------------------------------------------------------------------------------------
+
+
+def _thread(headers: Headers) -> tuple[str | None, list[str], list[str]]:
+    """The mail's own id, the ids that it answers (strongest first), and its references in order."""
+    own = next(iter(headers.ids("message-id")), None)
+    references = headers.ids("references")
+    answered = headers.ids("in-reply-to")
+    hints = list(dict.fromkeys([*answered, *reversed(references)]))
+    return own, [one for one in hints if one != own], references
+
+
+def _reply_context(headers: Headers, own: str | None, references: list[str]) -> Mapping[str, Any]:
+    """What an answer needs: whom to, which mail it answers, under which subject."""
+    answer_to = mailboxes(headers.raw("reply-to"), hint=headers.hint)
+    kept = references or headers.ids("in-reply-to")[:1]
+    if len(kept) > _MAX_REMEMBERED_REFERENCES:
+        kept = [kept[0], *kept[1 - _MAX_REMEMBERED_REFERENCES :]]
+    return {
+        "message_id": own,
+        "references": kept,
+        "subject": single_line(headers.text("subject"), _MAX_SUBJECT_CHARACTERS),
+        "reply_to": answer_to[0].address if answer_to else None,
+    }
+
+
+# --- messages ------------------------------------------------------------------------------------
+
+
+def _shown(body: Body, subject: str, oversized: str | None, tree: Tree) -> tuple[MessageKind, str]:
+    """The kind and the readable text of a mail; the text is never empty."""
+    if oversized:
+        return (
+            "unsupported",
+            f"[mail too large to read here: {oversized} bytes, only its header was read]",
+        )
+    if body.text.strip():
+        return "text", body.text
+    if body.attachments:
+        names = "\n".join(f"[{one.kind}] {one.filename}" for one in body.attachments)
+        return "text", names
+    if any("nested" in defect or "parts" in defect for defect in tree.defects):
+        return "unsupported", f"[mail without a readable body] {subject}".strip()
+    return "text", f"[empty mail] {subject}".strip()
+
+
+def _message(
+    event: InboundEvent, account: Account[Any], tree: Tree, sender: Mailbox | None
+) -> Message:
+    headers = tree.root.headers
+    oversized = event.headers.get("oversized")
+    body = Body() if oversized else read_body(tree.root)
+    own, hints, references = _thread(headers)
+    subject = single_line(headers.text("subject"), _MAX_SUBJECT_CHARACTERS)
+    kind, text = _shown(body, subject, oversized, tree)
+    key = _dedupe_key(headers, event.body)
+    root = next(iter(references or hints), own)
+    extra = _facts(headers, event) | automatic_flags(
+        headers,
+        media_type=tree.root.media_type,
+        is_bounce=is_report(tree.root) or "x-failed-recipients" in headers,
+        sender=sender.address if sender else "",
+        own=[str(account.settings.address)],
+    )
+    if defects := [*tree.defects, *body.defects]:
+        extra["defects"] = defects
+    if oversized:
+        extra["oversized"] = True
+    return Message(
+        channel=account.channel,
+        account=account.name,
+        kind=kind,
+        text=text,
+        html=body.html,
+        subject=subject or None,
+        sender=_sender(sender),
+        conversation=ConversationRef(thread_key=root or f"mail:{key}"[:300]),
+        dedupe_key=key,
+        external_id=own,
+        in_reply_to=hints[0] if hints else None,
+        sent_at=_sent_at(headers, event),
+        received_at=event.received_at,
+        attachments=tuple(body.attachments),
+        extra=extra,
+        thread_hints=tuple(hints),
+        known_ids=tuple(dict.fromkeys([*([own] if own else []), *references, *hints])),
+        reply_context=_reply_context(headers, own, references),
+    )
+
+
+def _unreadable(event: InboundEvent, account: Account[Any], reason: str) -> Message:
+    digest = hashlib.sha256(event.body + event.dedupe_key.encode()).hexdigest()
+    excerpt = decode(event.body[:2000]).strip()
+    return Message(
+        channel=account.channel,
+        account=account.name,
+        kind="unsupported",
+        text=f"[unreadable mail] {excerpt}".strip(),
+        sender=Participant("contact", Address("email", "", _NOBODY)),
+        conversation=ConversationRef(thread_key=f"mail:{digest}"),
+        dedupe_key=f"sha256:{digest}",
+        sent_at=_arrived_at(event),
+        received_at=event.received_at,
+        extra={"reason": reason, "suppress_auto_reply": True, **_fetch_facts(event)},
+    )
+
+
+def _fetch_facts(event: InboundEvent) -> Mapping[str, str]:
+    return {name: event.headers[name] for name in ("folder", "uid") if name in event.headers}
