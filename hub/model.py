@@ -4,7 +4,7 @@ All of them are frozen. Times are aware UTC datetimes. What only the core can kn
 queue) is None until the core has filed the message.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
@@ -386,23 +386,17 @@ class Checkpoint(NamedTuple):
 def public_json(value: Message | Notice | Receipt | Ignored) -> dict[str, Any]:
     """*value* as the hub shows it everywhere: version 1 of the message as JSON, without the inside.
 
-    Times stay datetimes; ``msgspec.json`` writes them as RFC 3339.
+    Values inside are as they are in *value*; ``msgspec.json`` writes them, times as RFC 3339.
     """
-    return {name: _plain(getattr(value, name)) for name in _PUBLIC[type(value)]}
+    shown = {name: getattr(value, name) for name in _PUBLIC[type(value)]}
+    if shown.get("attachments"):
+        shown["attachments"] = [_without_content(one) for one in shown["attachments"]]
+    return shown
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Attachment):
-        return {
-            name: _plain(getattr(value, name)) for name in Attachment.__struct_fields__ if name != "content"
-        }
-    if isinstance(value, Struct):
-        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [_plain(item) for item in value]
-    return value
+def _without_content(attachment: Attachment) -> dict[str, Any]:
+    names = (name for name in Attachment.__struct_fields__ if name != "content")
+    return {name: getattr(attachment, name) for name in names}
 
 
 _PUBLIC: Mapping[type, tuple[str, ...]] = {

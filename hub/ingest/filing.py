@@ -1,0 +1,491 @@
+"""One transaction that files a batch: contacts, conversations, messages, events, deliveries."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from hub import feed, ledger, outbox
+from hub.channel import reply_state
+from hub.ids import new_id, show_id
+from hub.model import (
+    Address,
+    Allowance,
+    Attachment,
+    ConversationRef,
+    Ignored,
+    Message,
+    Notice,
+    Receipt,
+    ReplyState,
+    Result,
+    public_json,
+)
+from hub.settings import Settings
+from hub.store import Transaction
+from hub.store import filing as rows
+from hub.store.filing import ConversationRow, NewMessage
+from hub.store.inbox import Claimed, InboxRow, finish, release_partitions, short_key
+from hub.text import clean, single_line
+
+__all__ = ["Choose", "Facts", "Filed", "Raced", "Read", "file_batch"]
+
+
+class Facts(NamedTuple):
+    """What a route may look at."""
+
+    channel: str
+    account: str
+    kind: str
+    text: str
+    subject: str | None
+    sender: str
+    is_new: bool
+
+
+class Choice(NamedTuple):
+    """Where a route leads; *sticky* routes leave a conversation in the queue that it has."""
+
+    queue: str
+    sticky: bool
+
+
+Choose = Callable[[Facts], Choice]
+
+
+class Read(NamedTuple):
+    """An inbox row and what it means, with the files that it carried kept already."""
+
+    row: InboxRow
+    results: Sequence[Result]
+    windowed: bool
+
+
+class Filed(NamedTuple):
+    """What is to be rung after the commit, and what happened."""
+
+    destinations: frozenset[str]
+    replies: bool
+    media: bool
+    messages: int
+
+
+class Raced(Exception):
+    """Another process made the same thing meanwhile; file the batch again."""
+
+
+def _encode(value: object) -> str:
+    """JSON that PostgreSQL takes: NUL and lone surrogates shown as U+FFFD."""
+    try:
+        text = msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        text = msgspec.json.encode(_deep_clean(msgspec.to_builtins(value))).decode()
+    return text.replace("\\u0000", "\ufffd") if "\\u0000" in text else text
+
+
+def _deep_clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {_deep_clean(key): _deep_clean(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_deep_clean(item) for item in value]
+    return value
+
+
+def _tidy_address(address: Address) -> Address:
+    value = short_key(address.value)
+    return address if value == address.value else Address(address.scheme, address.scope, value)
+
+
+class _Batch:
+    """The state of one filing; its methods run in the order in which locks are taken."""
+
+    def __init__(self, tx: Transaction, settings: Settings, choose: Choose, now: datetime) -> None:
+        self.tx = tx
+        self.settings = settings
+        self.choose = choose
+        self.now = now
+        self.by_key: dict[tuple[str, str], ConversationRow] = {}
+        self.by_id: dict[UUID, ConversationRow] = {}
+        self.threads: dict[tuple[str, str], UUID] = {}
+        self.contacts: dict[Address, UUID] = {}
+        self.changed: dict[UUID, ConversationRow] = {}
+        self.messages: list[NewMessage] = []
+        self.notices: list[tuple[UUID, str, str, UUID | None, str, str, str, int]] = []
+        self.files: list[tuple[UUID, UUID, str, Attachment]] = []
+        self.ids: list[tuple[str, str, UUID, UUID | None]] = []
+        self.events: list[feed.NewEvent] = []
+        self.allowances: list[tuple[UUID, str, Allowance]] = []
+        self.urgent: list[outbox.Urgent] = []
+        self.spoken: set[UUID] = set()
+
+    # -- who and where -------------------------------------------------------------------------------
+
+    async def gather(self, said: Sequence[tuple[Read, Message | Notice]]) -> None:
+        """Load and lock what *said* refers to, and make the conversations that are missing."""
+        hints = [
+            (read.row.account, short_key(hint))
+            for read, one in said
+            if isinstance(one, Message)
+            for hint in one.thread_hints
+        ]
+        self.threads = await rows.find_threads(self.tx, hints)
+        placed = [(read, one) for read, one in said if one.sender and one.conversation]
+        names = {_home(one): one.sender.name if one.sender else None for _, one in placed}
+        self.contacts = await rows.contacts_of(self.tx, names, self.now)
+        keys = {key for read, one in placed for key in _keys(read.row.account, one)}
+        for conversation in await rows.lock_conversations(self.tx, keys, self.threads.values()):
+            self._add(conversation)
+
+    def _add(self, conversation: ConversationRow) -> None:
+        self.by_key[conversation.account, conversation.thread_key] = conversation
+        self.by_id[conversation.id] = conversation
+
+    def conversation_of(self, read: Read, one: Message | Notice) -> ConversationRow | None:
+        """The conversation that *one* belongs to, made when it is the first; None: it has none."""
+        if not one.sender or not one.conversation or not one.conversation.thread_key:
+            return None
+        account, home = read.row.account, _home(one)
+        for hint in one.thread_hints if isinstance(one, Message) else ():
+            found = self.by_id.get(self.threads.get((account, short_key(hint)), _NOBODY))
+            if found and (found.is_group or found.address == home):
+                return found
+        own, apart = _keys(account, one)
+        found = self.by_key.get(own)
+        if found and not found.is_group and found.address != home:
+            # A reference to somebody else's thread proves nothing: whoever sends it talks apart.
+            own, found = apart, self.by_key.get(apart)
+        return found or self._new(read, one, own, home)
+
+    def _new(
+        self, read: Read, one: Message | Notice, key: tuple[str, str], home: Address
+    ) -> ConversationRow:
+        subject = one.subject if isinstance(one, Message) else None
+        made = ConversationRow(
+            id=new_id(),
+            account=key[0],
+            channel=read.row.channel,
+            thread_key=key[1],
+            contact_id=self.contacts[home],
+            contact_name=one.sender.name if one.sender else None,
+            address=home,
+            is_group=bool(one.conversation and one.conversation.is_group),
+            queue=self.choose(_facts(one, is_new=True)).queue,
+            state="open",
+            case_number=1,
+            last_seq=0,
+            subject=single_line(subject) if subject else None,
+            tags=[],
+            reply_context={},
+            last_inbound_at=None,
+            created_at=self.now,
+            is_new=True,
+        )
+        self._add(made)
+        return made
+
+    # -- what was said -------------------------------------------------------------------------------
+
+    def add_message(self, read: Read, message: Message) -> None:
+        """Number *message* in its conversation and prepare all that follows from it."""
+        conversation = self.conversation_of(read, message)
+        if conversation is None:
+            raise ValueError("a message needs a sender and a thread key")
+        self._tell_of_conversation(conversation, message)
+        own = new_id()
+        conversation.last_seq += 1
+        conversation.last_inbound_at = read.row.event.received_at
+        conversation.reply_context = message.reply_context
+        self.changed[conversation.id] = conversation
+        self.spoken.add(conversation.id)
+        shown = self._shown(read, message, conversation, own)
+        body = _encode(public_json(shown))
+        self.messages.append(
+            NewMessage(
+                own,
+                conversation.id,
+                conversation.last_seq,
+                conversation.account,
+                conversation.channel,
+                message.kind,
+                short_key(message.dedupe_key),
+                short_key(message.external_id) if message.external_id else None,
+                body,
+                _encode(message.reply_context),
+                read.row.id,
+            )
+        )
+        self._remember(message, conversation, own)
+        self._follow(message, conversation)
+        data = {"message": msgspec.Raw(body.encode())}
+        self.events.append(_event("message.received", data, conversation, own))
+
+    def _shown(
+        self, read: Read, message: Message, conversation: ConversationRow, own: UUID
+    ) -> Message:
+        attachments = tuple(self._file(one, own, conversation.account) for one in message.attachments)
+        until, remaining, modes = reply_state(message.allowances, windowed=read.windowed, now=self.now)
+        return msgspec.structs.replace(
+            message,
+            id=show_id("msg", own),
+            seq=conversation.last_seq,
+            received_at=read.row.event.received_at,
+            attachments=attachments,
+            reply=ReplyState(until, remaining, modes),  # type: ignore[arg-type]
+            conversation=ConversationRef(
+                show_id("cnv", conversation.id),
+                conversation.thread_key,
+                conversation.is_group,
+                conversation.queue,
+            ),
+        )
+
+    def _file(self, attachment: Attachment, message_id: UUID, account: str) -> Attachment:
+        own = new_id()
+        public = show_id("att", own)
+        shown = msgspec.structs.replace(
+            attachment, id=public, content=None, url=f"{self._base}/v1/attachments/{public}"
+        )
+        self.files.append((own, message_id, account, shown))
+        return shown
+
+    @property
+    def _base(self) -> str:
+        return (self.settings.hub.public_url or "").rstrip("/")
+
+    def _remember(self, message: Message, conversation: ConversationRow, own: UUID) -> None:
+        for number, external in enumerate(message.known_ids):
+            key = (conversation.account, short_key(external))
+            self.ids.append((*key, conversation.id, own if number == 0 else None))
+            self.threads.setdefault(key, conversation.id)
+
+    def _follow(self, one: Message | Notice, conversation: ConversationRow) -> None:
+        for allowance in one.allowances:
+            self.allowances.append((conversation.id, conversation.account, allowance))
+        if one.drafts:
+            self.urgent.append(outbox.Urgent(conversation, one.drafts))
+
+    def _tell_of_conversation(self, conversation: ConversationRow, message: Message) -> None:
+        if conversation.is_new:
+            return  # told when it is made, below
+        choice = self.choose(_facts(message, is_new=False))
+        before = (conversation.state, conversation.queue)
+        if conversation.state == "resolved":
+            conversation.case_number += 1
+            conversation.queue = choice.queue
+        elif not choice.sticky:
+            conversation.queue = choice.queue
+        conversation.state = "open"
+        if (conversation.state, conversation.queue) != before:
+            data = {"conversation": conversation_json(conversation)}
+            self.events.append(_event("conversation.updated", data, conversation))
+
+    def add_notice(self, read: Read, notice: Notice) -> None:
+        """Prepare *notice* and what follows from it."""
+        conversation = self.conversation_of(read, notice)
+        own = new_id()
+        place = notice.conversation
+        if conversation is not None:
+            place = ConversationRef(
+                show_id("cnv", conversation.id),
+                conversation.thread_key,
+                conversation.is_group,
+                conversation.queue,
+            )
+            self._follow(notice, conversation)
+        shown = msgspec.structs.replace(
+            notice,
+            id=show_id("ntc", own),
+            received_at=read.row.event.received_at,
+            conversation=place,
+        )
+        body = _encode(public_json(shown))
+        key = short_key(notice.dedupe_key)
+        where = conversation.id if conversation else None
+        self.notices.append(
+            (own, read.row.account, read.row.channel, where, notice.kind[:64], key, body, read.row.id)
+        )
+        data = {"notice": msgspec.Raw(body.encode())}
+        self.events.append(
+            feed.NewEvent(
+                "notice.received",
+                data,
+                read.row.account,
+                conversation.queue if conversation else None,
+                where,
+            )
+        )
+
+    # -- writing -------------------------------------------------------------------------------------
+
+    async def write(self) -> frozenset[str]:
+        """Write everything; returns the destinations that have work."""
+        made = [one for one in self.by_id.values() if one.is_new]
+        inserted = await rows.make_conversations(self.tx, sorted(made, key=_by_id), self.now)
+        if len(inserted) < len(made):
+            raise Raced
+        if await rows.insert_messages(self.tx, self.messages, self.now) < len(self.messages):
+            raise Raced
+        await rows.update_conversations(
+            self.tx, sorted(self.changed.values(), key=_by_id), self.now
+        )
+        await rows.attach(self.tx, self.files, self.now)
+        await rows.insert_notices(self.tx, self.notices, self.now)
+        await rows.remember_ids(self.tx, self.ids)
+        await ledger.open_allowances(self.tx, self.allowances)
+        created = [
+            _event("conversation.created", {"conversation": conversation_json(one)}, one)
+            for one in made
+        ]
+        return await feed.publish(self.tx, self.settings, created + self.events, self.now)
+
+
+_NOBODY = UUID(int=0)
+
+
+def _by_id(conversation: ConversationRow) -> bytes:
+    return conversation.id.bytes
+
+
+def _home(one: Message | Notice) -> Address:
+    """The address that a conversation is with: the group, or the person."""
+    assert one.sender is not None  # noqa: S101
+    address = one.sender.address
+    place = one.conversation
+    if place and place.is_group and place.thread_key:
+        address = Address(address.scheme, address.scope, place.thread_key)
+    return _tidy_address(address)
+
+
+def _keys(account: str, one: Message | Notice) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Where *one* belongs, and where it goes when that is somebody else's thread."""
+    thread = short_key((one.conversation.thread_key if one.conversation else None) or "")
+    value = _home(one).value
+    apart = thread if thread == value else short_key(f"{thread} {value}")
+    return (account, thread), (account, apart)
+
+
+def _facts(one: Message | Notice, *, is_new: bool) -> Facts:
+    return Facts(
+        one.channel,
+        one.account,
+        one.kind,
+        one.text,
+        one.subject if isinstance(one, Message) else None,
+        one.sender.address.value if one.sender else "",
+        is_new,
+    )
+
+
+def conversation_json(conversation: ConversationRow) -> Mapping[str, Any]:
+    """A conversation as events and the API show it."""
+    return {
+        "id": show_id("cnv", conversation.id),
+        "account": conversation.account,
+        "channel": conversation.channel,
+        "thread_key": conversation.thread_key,
+        "is_group": conversation.is_group,
+        "queue": conversation.queue,
+        "state": conversation.state,
+        "case_number": conversation.case_number,
+        "subject": conversation.subject,
+        "tags": conversation.tags,
+        "contact": {"id": show_id("cnt", conversation.contact_id), "name": conversation.contact_name},
+        "address": conversation.address,
+        "created_at": conversation.created_at,
+    }
+
+
+def _event(
+    kind: str, data: Mapping[str, Any], conversation: ConversationRow, message_id: UUID | None = None
+) -> feed.NewEvent:
+    return feed.NewEvent(
+        kind, data, conversation.account, conversation.queue, conversation.id, message_id
+    )
+
+
+async def _fresh(
+    tx: Transaction, said: Sequence[tuple[Read, Message | Notice]]
+) -> list[tuple[Read, Message | Notice]]:
+    """*said* without what was filed before and without repeats among themselves."""
+    known_messages = await rows.known_messages(tx, _dedupe_keys(said, Message))
+    known_notices = await rows.known_notices(tx, _dedupe_keys(said, Notice))
+    fresh = []
+    for read, one in said:
+        known = known_messages if isinstance(one, Message) else known_notices
+        key = (read.row.account, short_key(one.dedupe_key))
+        if key not in known:
+            known.add(key)
+            fresh.append((read, one))
+    return fresh
+
+
+def _dedupe_keys(
+    said: Iterable[tuple[Read, Message | Notice]], kind: type
+) -> list[tuple[str, str]]:
+    return [
+        (read.row.account, short_key(one.dedupe_key)) for read, one in said if isinstance(one, kind)
+    ]
+
+
+async def file_batch(
+    tx: Transaction,
+    settings: Settings,
+    choose: Choose,
+    claimed: Sequence[Claimed],
+    reads: Sequence[Read],
+    now: datetime,
+) -> Filed:
+    """File *reads*, leaving out those whose partition another process holds by now.
+
+    Raises:
+        Raced: something was made by another process meanwhile; do it again in a new transaction.
+    """
+    ours = await release_partitions(tx, claimed)
+    reads = [read for read in reads if read.row.partition_id in ours]
+    if not reads:
+        return Filed(frozenset(), False, False, 0)
+    batch = _Batch(tx, settings, choose, now)
+    said = [
+        (read, one) for read in reads for one in read.results if isinstance(one, Message | Notice)
+    ]
+    await batch.gather(said)
+    for read, one in await _fresh(tx, said):
+        if isinstance(one, Message):
+            batch.add_message(read, one)
+        else:
+            batch.add_notice(read, one)
+    rung = await batch.write()
+    rung |= await _outbound(tx, settings, batch, reads, now)
+    await finish(tx, [read.row.id for read in reads], _notes(reads))
+    return Filed(
+        rung,
+        bool(batch.urgent or batch.spoken),
+        any(one.state == "pending" for *_, one in batch.files),
+        len(batch.messages),
+    )
+
+
+async def _outbound(
+    tx: Transaction, settings: Settings, batch: _Batch, reads: Sequence[Read], now: datetime
+) -> frozenset[str]:
+    """What the batch means for the replies: urgent ones, receipts, and held ones that may go now."""
+    rung = await outbox.queue_urgent(tx, settings, batch.urgent, now)
+    receipts = [
+        (read.row.account, one) for read in reads for one in read.results if isinstance(one, Receipt)
+    ]
+    rung |= await outbox.apply_receipts(tx, settings, receipts, now)
+    return rung | await outbox.release_held(tx, settings, batch.spoken, now)
+
+
+def _notes(reads: Sequence[Read]) -> dict[int, str]:
+    """Why nothing came of a row, for those that were left on purpose."""
+    return {
+        read.row.id: f"ignored: {one.reason}"
+        for read in reads
+        for one in read.results
+        if isinstance(one, Ignored)
+    }

@@ -1,0 +1,352 @@
+"""Filing as rows: contacts, conversations and messages, many at a time.
+
+Statements take their locks in the global order: addresses, conversations, lanes; sorted within each.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from hub.ids import new_id
+from hub.model import Address, Attachment
+from hub.store.database import Transaction
+from hub.text import clean
+
+__all__ = [
+    "ConversationRow",
+    "NewMessage",
+    "attach",
+    "contacts_of",
+    "find_threads",
+    "insert_messages",
+    "insert_notices",
+    "known_messages",
+    "known_notices",
+    "lock_conversations",
+    "make_conversations",
+    "remember_ids",
+    "update_conversations",
+]
+
+
+class ConversationRow(msgspec.Struct, kw_only=True):
+    """A locked conversation; what filing changes in it is written back once, at the end."""
+
+    id: UUID
+    account: str
+    channel: str
+    thread_key: str
+    contact_id: UUID
+    address: Address
+    is_group: bool
+    queue: str
+    state: str
+    case_number: int
+    last_seq: int
+    subject: str | None
+    tags: list[str]
+    reply_context: Mapping[str, Any]
+    last_inbound_at: datetime | None
+    created_at: datetime
+    contact_name: str | None = None
+    is_new: bool = False
+
+
+_COLUMNS = (
+    "c.id, c.account, c.channel, c.thread_key, c.contact_id, c.address_scheme, c.address_scope, "
+    "c.address_value, c.is_group, c.queue, c.state, c.case_number, c.last_seq, c.subject, c.tags, "
+    "c.reply_context, c.last_inbound_at, c.created_at"
+)
+
+
+def _conversation(row: Any) -> ConversationRow:
+    return ConversationRow(
+        id=row["id"],
+        account=row["account"],
+        channel=row["channel"],
+        thread_key=row["thread_key"],
+        contact_id=row["contact_id"],
+        address=Address(row["address_scheme"], row["address_scope"], row["address_value"]),
+        is_group=row["is_group"],
+        queue=row["queue"],
+        state=row["state"],
+        case_number=row["case_number"],
+        last_seq=row["last_seq"],
+        subject=row["subject"],
+        tags=msgspec.json.decode(row["tags"]),
+        reply_context=msgspec.json.decode(row["reply_context"]),
+        last_inbound_at=row["last_inbound_at"],
+        created_at=row["created_at"],
+    )
+
+
+async def find_threads(
+    tx: Transaction, account_and_id: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], UUID]:
+    """Which conversation each external id leads to, of those that lead to one."""
+    pairs = sorted(set(account_and_id))
+    if not pairs:
+        return {}
+    rows = await tx.fetch(
+        "SELECT m.account, m.external_id, m.conversation_id FROM message_ids m "
+        "JOIN unnest($1::text[], $2::text[]) AS u (account, external_id) USING (account, external_id)",
+        [account for account, _ in pairs],
+        [external for _, external in pairs],
+    )
+    return {(row["account"], row["external_id"]): row["conversation_id"] for row in rows}
+
+
+async def contacts_of(
+    tx: Transaction, names: Mapping[Address, str | None], at: datetime
+) -> dict[Address, UUID]:
+    """The contact behind each address, made where the address is new; *names* are for new ones."""
+    addresses = sorted(names, key=lambda a: (a.scheme, a.scope, a.value))
+    found = await _contacts(tx, addresses)
+    missing = [address for address in addresses if address not in found]
+    if missing:
+        found |= await _make_contacts(tx, missing, names, at)
+        raced = [address for address in missing if address not in found]
+        found |= await _contacts(tx, raced)
+    return found
+
+
+async def _contacts(tx: Transaction, addresses: Sequence[Address]) -> dict[Address, UUID]:
+    if not addresses:
+        return {}
+    rows = await tx.fetch(
+        "SELECT a.scheme, a.scope, a.value, a.contact_id FROM addresses a "
+        "JOIN unnest($1::text[], $2::text[], $3::text[]) AS u (scheme, scope, value) "
+        "USING (scheme, scope, value)",
+        [a.scheme for a in addresses],
+        [a.scope for a in addresses],
+        [a.value for a in addresses],
+    )
+    return {Address(r["scheme"], r["scope"], r["value"]): r["contact_id"] for r in rows}
+
+
+async def _make_contacts(
+    tx: Transaction, missing: Sequence[Address], names: Mapping[Address, str | None], at: datetime
+) -> dict[Address, UUID]:
+    rows = await tx.fetch(
+        "INSERT INTO addresses (id, scheme, scope, value, contact_id, name) "
+        "SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[]) "
+        "ON CONFLICT (scheme, scope, value) DO NOTHING "
+        "RETURNING scheme, scope, value, contact_id, name",
+        [new_id() for _ in missing],
+        [a.scheme for a in missing],
+        [a.scope for a in missing],
+        [a.value for a in missing],
+        [new_id() for _ in missing],
+        [names[a] for a in missing],
+    )
+    await tx.fetch(
+        "INSERT INTO contacts (id, name, created_at) "
+        "SELECT u.id, u.name, $3 FROM unnest($1::uuid[], $2::text[]) AS u (id, name)",
+        [row["contact_id"] for row in rows],
+        [row["name"] for row in rows],
+        at,
+    )
+    return {Address(r["scheme"], r["scope"], r["value"]): r["contact_id"] for r in rows}
+
+
+async def lock_conversations(
+    tx: Transaction, keys: Iterable[tuple[str, str]], ids: Iterable[UUID] = ()
+) -> list[ConversationRow]:
+    """The conversations of those (account, thread key) pairs and ids that exist, locked."""
+    pairs = sorted(set(keys))
+    rows = await tx.fetch(
+        f"SELECT {_COLUMNS} FROM conversations c WHERE c.id IN ("
+        "SELECT k.id FROM conversations k "
+        "JOIN unnest($1::text[], $2::text[]) AS u (account, thread_key) USING (account, thread_key) "
+        "UNION SELECT unnest($3::uuid[])) ORDER BY c.id FOR UPDATE",
+        [account for account, _ in pairs],
+        [key for _, key in pairs],
+        list(ids),
+    )
+    return [_conversation(row) for row in rows]
+
+
+async def make_conversations(
+    tx: Transaction, made: Sequence[ConversationRow], at: datetime
+) -> list[ConversationRow]:
+    """Insert those that nobody made meanwhile; returns the inserted ones."""
+    if not made:
+        return []
+    rows = await tx.fetch(
+        "INSERT INTO conversations (id, account, channel, thread_key, contact_id, address_scheme, "
+        "address_scope, address_value, is_group, queue, state, case_number, last_seq, subject, tags, "
+        "reply_context, created_at, updated_at) "
+        "SELECT u.id, u.account, u.channel, u.thread_key, u.contact, u.scheme, u.scope, u.value, "
+        "u.is_group, u.queue, 'open', 1, 0, u.subject, '[]', '{}', $12, $12 "
+        "FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[], "
+        "$8::text[], $9::bool[], $10::text[], $11::text[]) AS u "
+        "(id, account, channel, thread_key, contact, scheme, scope, value, is_group, queue, subject) "
+        "ON CONFLICT (account, thread_key) DO NOTHING RETURNING id",
+        [one.id for one in made],
+        [one.account for one in made],
+        [one.channel for one in made],
+        [one.thread_key for one in made],
+        [one.contact_id for one in made],
+        [one.address.scheme for one in made],
+        [one.address.scope for one in made],
+        [one.address.value for one in made],
+        [one.is_group for one in made],
+        [one.queue for one in made],
+        [one.subject for one in made],
+        at,
+    )
+    inserted = {row["id"] for row in rows}
+    return [one for one in made if one.id in inserted]
+
+
+async def update_conversations(
+    tx: Transaction, changed: Sequence[ConversationRow], at: datetime
+) -> None:
+    """Write back what filing changed; the rows are locked."""
+    if not changed:
+        return
+    await tx.fetch(
+        "UPDATE conversations c SET last_seq = u.seq, last_inbound_at = u.inbound, queue = u.queue, "
+        "state = u.state, case_number = u.case_number, subject = u.subject, "
+        "reply_context = u.context::jsonb, updated_at = $9 "
+        "FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::int[], "
+        "$7::text[], $8::text[]) AS u (id, seq, inbound, queue, state, case_number, subject, context) "
+        "WHERE c.id = u.id",
+        [one.id for one in changed],
+        [one.last_seq for one in changed],
+        [one.last_inbound_at for one in changed],
+        [one.queue for one in changed],
+        [one.state for one in changed],
+        [one.case_number for one in changed],
+        [one.subject for one in changed],
+        [msgspec.json.encode(one.reply_context).decode() for one in changed],
+        at,
+    )
+
+
+class NewMessage(NamedTuple):
+    """An inbound message about to be filed; *body* is its public JSON."""
+
+    id: UUID
+    conversation_id: UUID
+    seq: int
+    account: str
+    channel: str
+    kind: str
+    dedupe_key: str
+    external_id: str | None
+    body: str
+    reply_context: str
+    inbox_id: int
+
+
+async def _known(tx: Transaction, sql: str, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    pairs = sorted(set(keys))
+    if not pairs:
+        return set()
+    rows = await tx.fetch(sql, [account for account, _ in pairs], [key for _, key in pairs])
+    return {(row["account"], row["dedupe_key"]) for row in rows}
+
+
+async def known_messages(tx: Transaction, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Which of those (account, dedupe key) pairs are inbound messages already."""
+    return await _known(
+        tx,
+        "SELECT m.account, m.dedupe_key FROM messages m "
+        "JOIN unnest($1::text[], $2::text[]) AS u (account, dedupe_key) USING (account, dedupe_key) "
+        "WHERE m.direction = 'inbound'",
+        keys,
+    )
+
+
+async def known_notices(tx: Transaction, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Which of those (account, dedupe key) pairs are notices already."""
+    return await _known(
+        tx,
+        "SELECT n.account, n.dedupe_key FROM notices n "
+        "JOIN unnest($1::text[], $2::text[]) AS u (account, dedupe_key) USING (account, dedupe_key)",
+        keys,
+    )
+
+
+async def insert_messages(tx: Transaction, messages: Sequence[NewMessage], at: datetime) -> int:
+    """Insert *messages*; how many were new (fewer: another process filed one meanwhile)."""
+    if not messages:
+        return 0
+    rows = await tx.fetch(
+        "INSERT INTO messages (id, conversation_id, seq, account, channel, direction, kind, dedupe_key, "
+        "external_id, body, reply_context, inbox_id, created_at) "
+        "SELECT u.id, u.conversation, u.seq, u.account, u.channel, 'inbound', u.kind, u.dedupe_key, "
+        "u.external_id, u.body::jsonb, u.context::jsonb, u.inbox_id, $12 "
+        "FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], "
+        "$7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[]) AS u (id, conversation, seq, "
+        "account, channel, kind, dedupe_key, external_id, body, context, inbox_id) "
+        "ON CONFLICT DO NOTHING RETURNING id",
+        *[list(column) for column in zip(*messages, strict=True)],
+        at,
+    )
+    return len(rows)
+
+
+async def insert_notices(
+    tx: Transaction,
+    notices: Sequence[tuple[UUID, str, str, UUID | None, str, str, str, int]],
+    at: datetime,
+) -> None:
+    """Insert notices: (id, account, channel, conversation, kind, dedupe key, body, inbox id)."""
+    if not notices:
+        return
+    await tx.fetch(
+        "INSERT INTO notices (id, account, channel, conversation_id, kind, dedupe_key, body, inbox_id, "
+        "created_at) SELECT u.id, u.account, u.channel, u.conversation, u.kind, u.dedupe_key, "
+        "u.body::jsonb, u.inbox_id, $9 "
+        "FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[], "
+        "$8::bigint[]) AS u (id, account, channel, conversation, kind, dedupe_key, body, inbox_id) "
+        "ON CONFLICT DO NOTHING",
+        *[list(column) for column in zip(*notices, strict=True)],
+        at,
+    )
+
+
+async def remember_ids(
+    tx: Transaction, ids: Sequence[tuple[str, str, UUID, UUID | None]]
+) -> None:
+    """Remember external ids: (account, external id, conversation, message)."""
+    if not ids:
+        return
+    await tx.fetch(
+        "INSERT INTO message_ids (account, external_id, conversation_id, message_id) "
+        "SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[]) ON CONFLICT DO NOTHING",
+        *[list(column) for column in zip(*sorted(set(ids), key=str), strict=True)],
+    )
+
+
+async def attach(
+    tx: Transaction, files: Sequence[tuple[UUID, UUID, str, Attachment]], at: datetime
+) -> None:
+    """Insert the attachments of inbound messages: (id, message id, account, attachment)."""
+    if not files:
+        return
+    await tx.fetch(
+        "INSERT INTO attachments (id, message_id, account, kind, mime_type, filename, size_bytes, sha256, "
+        "state, source, tries, next_at, created_at) "
+        "SELECT u.id, u.message, u.account, u.kind, u.mime, u.name, u.size, u.sha, u.state, "
+        "u.source::jsonb, 0, $11, $11 "
+        "FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], "
+        "$7::bigint[], $8::text[], $9::text[], $10::text[]) "
+        "AS u (id, message, account, kind, mime, name, size, sha, state, source)",
+        [own for own, _, _, _ in files],
+        [message for _, message, _, _ in files],
+        [account for _, _, account, _ in files],
+        [one.kind for *_, one in files],
+        [clean(one.mime_type)[:255] if one.mime_type else None for *_, one in files],
+        [clean(one.filename) if one.filename else None for *_, one in files],
+        [one.size_bytes for *_, one in files],
+        [one.sha256 for *_, one in files],
+        [one.state for *_, one in files],
+        [msgspec.json.encode(one.source).decode() for *_, one in files],
+        at,
+    )
