@@ -29,6 +29,7 @@ __all__ = [
     "QueueSettings",
     "Route",
     "Settings",
+    "channel_part",
     "load",
     "read_table",
 ]
@@ -322,6 +323,11 @@ def _split(table: Mapping[str, Any], core: type[Struct]) -> tuple[dict[str, Any]
     names = {one.encode_name for one in msgspec.structs.fields(core)}
     ours = {name: value for name, value in table.items() if name in names}
     return ours, {name: value for name, value in table.items() if name not in names}
+
+
+def channel_part(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in an account's *table* that are the channel's own, not the core's."""
+    return _split(table, _AccountCore)[1]
 
 
 def _known(reader: _Reader, key: str, kind: str, name: str, known: Iterable[str]) -> bool:
