@@ -1,0 +1,101 @@
+"""Allowances as rows: opened in bulk, reserved one at a time under a row lock."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+from hub.ids import new_id
+from hub.store.database import Transaction
+
+__all__ = ["NewAllowance", "Reader", "insert_allowances", "open_rows", "refund", "reserve"]
+
+
+class Reader(Protocol):
+    """A transaction, or the database itself."""
+
+    async def fetch(self, sql: str, *values: Any) -> list[Any]:
+        """The rows of one statement."""
+        ...
+
+
+class NewAllowance(NamedTuple):
+    """A row to be."""
+
+    conversation_id: UUID
+    account: str
+    trigger: str
+    key: str
+    grouping: str | None
+    mode: str
+    opened_at: datetime
+    until: datetime | None
+    remaining: int | None
+
+
+async def insert_allowances(tx: Transaction, allowances: Sequence[NewAllowance]) -> None:
+    """Insert those that are new, and close all but the newest of each group that they belong to."""
+    if not allowances:
+        return
+    await tx.fetch(
+        "INSERT INTO allowances (id, conversation_id, account, trigger, key, grouping, mode, opened_at, "
+        "until, remaining, closed) SELECT u.*, false "
+        "FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], "
+        "$8::timestamptz[], $9::timestamptz[], $10::int[]) AS u "
+        "ON CONFLICT (conversation_id, trigger, key) DO NOTHING",
+        [new_id() for _ in allowances],
+        *[list(column) for column in zip(*allowances, strict=True)],
+    )
+    groups = sorted(
+        {(one.conversation_id, one.grouping) for one in allowances if one.grouping}, key=str
+    )
+    if groups:
+        await _close_replaced(tx, groups)
+
+
+async def _close_replaced(tx: Transaction, groups: Sequence[tuple[UUID, str | None]]) -> None:
+    await tx.fetch(
+        "UPDATE allowances a SET closed = true "
+        "FROM unnest($1::uuid[], $2::text[]) AS u (conversation, grouping) "
+        "WHERE a.conversation_id = u.conversation AND a.grouping = u.grouping AND NOT a.closed "
+        "AND EXISTS (SELECT FROM allowances n WHERE n.conversation_id = a.conversation_id "
+        "AND n.grouping = a.grouping AND (n.opened_at, n.id) > (a.opened_at, a.id))",
+        [conversation for conversation, _ in groups],
+        [grouping for _, grouping in groups],
+    )
+
+
+async def open_rows(reader: Reader, conversations: Iterable[UUID]) -> list[Any]:
+    """The allowances that nothing has replaced, also those that are over or used up; oldest first."""
+    return await reader.fetch(
+        "SELECT id, conversation_id, trigger, key, grouping, mode, opened_at, until, remaining "
+        "FROM allowances WHERE conversation_id = ANY($1::uuid[]) AND NOT closed "
+        "ORDER BY until NULLS LAST, opened_at, id",
+        list(conversations),
+    )
+
+
+async def reserve(
+    tx: Transaction, conversation_id: UUID, cost: int, now: datetime, allowance_id: UUID | None
+) -> UUID | None:
+    """Take *cost* from one live allowance, the earliest to end first; None when none has as much."""
+    rows = await tx.fetch(
+        "WITH chosen AS (SELECT id FROM allowances WHERE conversation_id = $1 AND NOT closed "
+        "AND (until IS NULL OR until > $3) AND (remaining IS NULL OR remaining >= $2) "
+        "AND ($4::uuid IS NULL AND mode = 'free' OR id = $4) "
+        "ORDER BY until NULLS LAST, opened_at, id LIMIT 1 FOR UPDATE) "
+        "UPDATE allowances a SET remaining = a.remaining - $2 FROM chosen WHERE a.id = chosen.id "
+        "RETURNING a.id",
+        conversation_id,
+        cost,
+        now,
+        allowance_id,
+    )
+    return rows[0]["id"] if rows else None
+
+
+async def refund(tx: Transaction, allowance_id: UUID, cost: int) -> None:
+    """Give *cost* back to the allowance that it was taken from."""
+    await tx.fetch(
+        "UPDATE allowances SET remaining = remaining + $2 WHERE id = $1", allowance_id, cost
+    )
