@@ -30,6 +30,7 @@ from hub.embedded._process import (
     ServerError,
     command_of,
     end,
+    exists,
     plain_environment,
 )
 
@@ -196,18 +197,18 @@ class Cluster:
             )
 
     def _clear_pid_file(self) -> None:
-        """Deal with a postmaster.pid whose number belongs to a living process.
+        """Deal with a postmaster.pid whose number is somebody's.
 
-        PostgreSQL would then refuse to start, although after a crash or a reboot that process may be
-        anything. One that serves this very folder is stopped; of anything else only the file is removed.
+        PostgreSQL would then refuse to start, although after a crash or a reboot that may be anybody, or
+        a process that is dead and only not yet asked for. One that serves this very folder is stopped; of
+        anything else only the file is removed. (Processes that outlive a killed server are still noticed:
+        PostgreSQL looks for them in the shared memory too.)
         """
         lines = self._pid_file_lines()
-        process = (
-            ProcessId.of(abs(int(lines[0]))) if lines and lines[0].lstrip("-").isdigit() else None
-        )
-        if process is None:
+        if not lines or not lines[0].isdigit() or not exists(int(lines[0])):
             return
-        if str(self.data) in command_of(process.pid):
+        process = ProcessId.of(int(lines[0]))
+        if process is not None and str(self.data) in command_of(process.pid):
             end(process, *STOP_SIGNALS)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 

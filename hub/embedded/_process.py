@@ -67,6 +67,17 @@ def _start_time_by_ps(pid: int) -> str | None:
     return None if not started or state.startswith("Z") else started.strip()
 
 
+def exists(pid: int) -> bool:
+    """Whether *pid* is taken, be it by a zombie."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def command_of(pid: int) -> str:
     """The command line of *pid*, or nothing when it cannot be read."""
     try:
