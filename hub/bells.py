@@ -66,6 +66,10 @@ class Bells:
                 waiting.append(facts)
             self._due.set()
 
+    def ring_here(self, kind: str) -> None:
+        """Wake whoever waits for *kind* in this process only."""
+        self._events[kind].set()
+
     async def wait(self, kind: str, timeout: float) -> list[Mapping[str, Any]]:
         """Returns when *kind* was rung since the last wait, or after *timeout* seconds.
 

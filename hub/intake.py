@@ -6,7 +6,6 @@ statement, one fsync.
 
 import asyncio
 import contextlib
-import time
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -66,9 +65,9 @@ class Committer:
 
     async def stop(self) -> None:
         """Commit what waits, for as long as a caller may wait for it, and end."""
-        deadline = time.monotonic() + self._wait_s
-        while self._queue and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
+        waiting = [each.stored for each in self._queue]
+        if waiting:
+            await asyncio.wait(waiting, timeout=self._wait_s)
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 __all__ = ["clean", "partition_of", "single_line", "split_text"]
 
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
-_NEAT_CUT = re.compile(r"(?:\n|[。！？；.!?;]\s?|\s)(?=\S)")  # noqa: RUF001
+_NEAT_CUT = re.compile(r"(?:\n|[。！？；.!?;]\s?|\s)(?=\S)")
 _JOINERS = "\u200d\ufe0e\ufe0f\u20e3"
 
 

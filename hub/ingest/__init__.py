@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import structlog
@@ -16,7 +16,16 @@ import structlog
 from hub.channel import Account
 from hub.core import Core
 from hub.failpoints import failpoint
-from hub.ingest.filing import Choice, Choose, Facts, Filed, Raced, Read, conversation_json, file_batch
+from hub.ingest.filing import (
+    Choice,
+    Choose,
+    Facts,
+    Filed,
+    Raced,
+    Read,
+    conversation_json,
+    file_batch,
+)
 from hub.model import Attachment, InboundEvent, Message, Result
 from hub.settings import AccountPlan, Settings
 from hub.store import AWAY, Transaction
@@ -47,7 +56,7 @@ class Parsers(Protocol):
     """Normalizes hostile input where it can do no harm."""
 
     async def normalize(
-        self, channel_key: str, event: InboundEvent, account: Account[object]
+        self, channel_key: str, event: InboundEvent, account: Account[Any]
     ) -> list[Result]:
         """What the channel's normalizer says; raises when the child crashed or went over a limit."""
         ...
@@ -156,7 +165,7 @@ class Ingester:
         return reads
 
     async def _meaning(self, plan: AccountPlan, row: InboxRow) -> Sequence[Result] | None:
-        """What *row* means; an empty list when it was parked, None when it is to be tried again."""
+        """What *row* means; None when it cannot be told: it was parked, or it is tried again."""
         try:
             if plan.channel.hostile:
                 results: Iterable[Result] = await self._parsers.normalize(

@@ -23,12 +23,13 @@ from hub.model import (
     Result,
     public_json,
 )
+from hub.outbox.encoding import to_json
 from hub.settings import Settings
 from hub.store import Transaction
 from hub.store import filing as rows
 from hub.store.filing import ConversationRow, NewMessage
 from hub.store.inbox import Claimed, InboxRow, finish, release_partitions, short_key
-from hub.text import clean, single_line
+from hub.text import single_line
 
 __all__ = ["Choose", "Facts", "Filed", "Raced", "Read", "file_batch"]
 
@@ -74,25 +75,6 @@ class Filed(NamedTuple):
 
 class Raced(Exception):
     """Another process made the same thing meanwhile; file the batch again."""
-
-
-def _encode(value: object) -> str:
-    """JSON that PostgreSQL takes: NUL and lone surrogates shown as U+FFFD."""
-    try:
-        text = msgspec.json.encode(value).decode()
-    except UnicodeEncodeError:
-        text = msgspec.json.encode(_deep_clean(msgspec.to_builtins(value))).decode()
-    return text.replace("\\u0000", "\ufffd") if "\\u0000" in text else text
-
-
-def _deep_clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, dict):
-        return {_deep_clean(key): _deep_clean(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_deep_clean(item) for item in value]
-    return value
 
 
 def _tidy_address(address: Address) -> Address:
@@ -202,7 +184,7 @@ class _Batch:
         self.changed[conversation.id] = conversation
         self.spoken.add(conversation.id)
         shown = self._shown(read, message, conversation, own)
-        body = _encode(public_json(shown))
+        body = to_json(public_json(shown))
         self.messages.append(
             NewMessage(
                 own,
@@ -214,7 +196,7 @@ class _Batch:
                 short_key(message.dedupe_key),
                 short_key(message.external_id) if message.external_id else None,
                 body,
-                _encode(message.reply_context),
+                to_json(message.reply_context),
                 read.row.id,
             )
         )
@@ -226,8 +208,12 @@ class _Batch:
     def _shown(
         self, read: Read, message: Message, conversation: ConversationRow, own: UUID
     ) -> Message:
-        attachments = tuple(self._file(one, own, conversation.account) for one in message.attachments)
-        until, remaining, modes = reply_state(message.allowances, windowed=read.windowed, now=self.now)
+        attachments = tuple(
+            self._file(one, own, conversation.account) for one in message.attachments
+        )
+        until, remaining, modes = reply_state(
+            message.allowances, windowed=read.windowed, now=self.now
+        )
         return msgspec.structs.replace(
             message,
             id=show_id("msg", own),
@@ -302,11 +288,20 @@ class _Batch:
             received_at=read.row.event.received_at,
             conversation=place,
         )
-        body = _encode(public_json(shown))
+        body = to_json(public_json(shown))
         key = short_key(notice.dedupe_key)
         where = conversation.id if conversation else None
         self.notices.append(
-            (own, read.row.account, read.row.channel, where, notice.kind[:64], key, body, read.row.id)
+            (
+                own,
+                read.row.account,
+                read.row.channel,
+                where,
+                notice.kind[:64],
+                key,
+                body,
+                read.row.id,
+            )
         )
         data = {"notice": msgspec.Raw(body.encode())}
         self.events.append(
@@ -393,14 +388,20 @@ def conversation_json(conversation: ConversationRow) -> Mapping[str, Any]:
         "case_number": conversation.case_number,
         "subject": conversation.subject,
         "tags": conversation.tags,
-        "contact": {"id": show_id("cnt", conversation.contact_id), "name": conversation.contact_name},
+        "contact": {
+            "id": show_id("cnt", conversation.contact_id),
+            "name": conversation.contact_name,
+        },
         "address": conversation.address,
         "created_at": conversation.created_at,
     }
 
 
 def _event(
-    kind: str, data: Mapping[str, Any], conversation: ConversationRow, message_id: UUID | None = None
+    kind: str,
+    data: Mapping[str, Any],
+    conversation: ConversationRow,
+    message_id: UUID | None = None,
 ) -> feed.NewEvent:
     return feed.NewEvent(
         kind, data, conversation.account, conversation.queue, conversation.id, message_id
@@ -475,7 +476,10 @@ async def _outbound(
     """What the batch means for the replies: urgent ones, receipts, and held ones that may go now."""
     rung = await outbox.queue_urgent(tx, settings, batch.urgent, now)
     receipts = [
-        (read.row.account, one) for read in reads for one in read.results if isinstance(one, Receipt)
+        (read.row.account, one)
+        for read in reads
+        for one in read.results
+        if isinstance(one, Receipt)
     ]
     rung |= await outbox.apply_receipts(tx, settings, receipts, now)
     return rung | await outbox.release_held(tx, settings, batch.spoken, now)

@@ -99,7 +99,7 @@ class Database:
                 "current_setting('full_page_writes') AS full_page_writes"
             )
         )[0]
-        weak = [f"{name} is off" for name in row.keys() if row[name] == "off"]
+        weak = [f"{name} is off" for name, value in row.items() if value == "off"]
         if weak and os.environ.get("HUB_UNSAFE_DATABASE") != "1":
             await self.close()
             raise UnsafeDatabase(f"PostgreSQL may lose confirmed writes: {', '.join(weak)}")
@@ -134,7 +134,7 @@ class Database:
             except RETRY:
                 if attempt == TRIES:
                     raise
-                await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))
+                await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311
         raise AssertionError("unreachable")
 
 

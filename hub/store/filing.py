@@ -243,7 +243,9 @@ class NewMessage(NamedTuple):
     inbox_id: int
 
 
-async def _known(tx: Transaction, sql: str, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+async def _known(
+    tx: Transaction, sql: str, keys: Iterable[tuple[str, str]]
+) -> set[tuple[str, str]]:
     pairs = sorted(set(keys))
     if not pairs:
         return set()
@@ -311,9 +313,7 @@ async def insert_notices(
     )
 
 
-async def remember_ids(
-    tx: Transaction, ids: Sequence[tuple[str, str, UUID, UUID | None]]
-) -> None:
+async def remember_ids(tx: Transaction, ids: Sequence[tuple[str, str, UUID, UUID | None]]) -> None:
     """Remember external ids: (account, external id, conversation, message)."""
     if not ids:
         return

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -110,7 +109,9 @@ async def save_checkpoint(
     Raises:
         LeaseLost: it does not.
     """
-    held = await tx.fetch("SELECT 1 FROM leases WHERE name = $1 AND epoch = $2 FOR SHARE", lease, epoch)
+    held = await tx.fetch(
+        "SELECT 1 FROM leases WHERE name = $1 AND epoch = $2 FOR SHARE", lease, epoch
+    )
     if not held:
         raise LeaseLost(lease)
     await tx.fetch(

@@ -1,0 +1,35 @@
+"""No service may die silently: what ends is counted, told and started again."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+__all__ = ["keep_running", "restarts"]
+
+MIN_PAUSE_S, MAX_PAUSE_S = 0.2, 10.0
+
+restarts: Counter[str] = Counter()
+"""How often each service of this process was started again."""
+
+_log = structlog.get_logger("hub.supervise")
+
+
+async def keep_running(name: str, serve: Callable[[], Awaitable[None]]) -> None:
+    """Run *serve* until cancelled; when it ends or raises, start it again after a growing pause."""
+    pause = MIN_PAUSE_S
+    while True:
+        started = asyncio.get_running_loop().time()
+        try:
+            await serve()
+            _log.error("service_ended", service=name)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            _log.exception("service_failed", service=name)
+        restarts[name] += 1
+        if asyncio.get_running_loop().time() - started > 60:
+            pause = MIN_PAUSE_S
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, MAX_PAUSE_S)
