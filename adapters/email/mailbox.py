@@ -1,0 +1,361 @@
+"""One IMAP connection that cannot hang, lie or lose a push: the only place that knows aioimaplib.
+
+aioimaplib 2.0.3 has faults that were measured; each has its guard here:
+
+* a response of about 1,000 lines in one piece ends in RecursionError and a hang → the bytes reach
+  the parser in small pieces, and no command asks for more than :data:`MAX_UIDS_PER_FETCH` mails;
+* a lost connection is told to nobody who waits → every wait also waits for the loss;
+* ``store``, ``copy``, ``move`` know no time limit → every call has one, and after any time-out the
+  connection is closed: the library never clears the pending command;
+* ``EXISTS`` outside IDLE is dropped → it is noted before the library sees it;
+* pushes that were not read before the end of an IDLE turn up in the next → the queue is emptied;
+* a greeting other than OK surfaces as a time-out → it is noted and ends the wait;
+* capabilities in a login answer are split wrongly → asked for again after login;
+* user and folder names are sent bare → quoted here.
+"""
+
+import asyncio
+import base64
+import re
+import ssl
+from collections.abc import Awaitable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from adapters.email.imap_client import (
+    COMMAND_TIMEOUT_S,
+    MissingLibrary,
+    Signals,
+    connecting_client,
+)
+
+__all__ = [
+    "MAX_UIDS_PER_FETCH",
+    "ConnectionLost",
+    "Facts",
+    "Folder",
+    "LoginRefused",
+    "Mailbox",
+    "MissingLibrary",
+    "Refused",
+]
+
+MAX_UIDS_PER_FETCH = 100
+CONNECT_TIMEOUT_S = 20.0
+# Slower than this a mail is not worth waiting for: 64 kB/s on top of the usual limit.
+_BYTES_PER_SECOND = 64 * 1024
+
+_UID = re.compile(rb"\bUID (\d+)")
+_SIZE = re.compile(rb"\bRFC822\.SIZE (\d+)")
+_DATE = re.compile(rb'\bINTERNALDATE "([^"]{10,40})"')
+_FETCH = re.compile(rb"\d+ FETCH \(")
+_INLINE_BODY = re.compile(rb'\bBODY\[[^\]]*\](?:<\d+>)? (?:"((?:[^"\\]|\\.)*)"|NIL)', re.DOTALL)
+_BUSY = re.compile(rb"\[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG|CONTACTADMIN)\]", re.IGNORECASE)
+
+
+class ConnectionLost(Exception):
+    """The connection to the mail server broke; a new one is needed."""
+
+
+class LoginRefused(Exception):
+    """The mail server refuses the name or the password."""
+
+
+class Refused(Exception):
+    """The mail server answered NO or BAD; the connection goes on."""
+
+
+class Folder(NamedTuple):
+    """A folder as it was opened."""
+
+    uid_validity: int
+    uid_next: int | None
+    is_writable: bool
+
+
+class Facts(NamedTuple):
+    """What the server knows of a mail without its text."""
+
+    uid: int
+    size_bytes: int
+    arrived_at: datetime | None
+
+
+def quoted(value: str) -> str:
+    """*value* as a quoted string (RFC 3501 section 4.3)."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def folder_name(name: str) -> str:
+    """*name* in modified UTF-7 (RFC 3501 section 5.1.3), quoted."""
+    runs = re.split(r"([^\x20-\x7e]+)", name)
+    out = [
+        run.replace("&", "&-") if index % 2 == 0 else _shifted(run)
+        for index, run in enumerate(runs)
+    ]
+    return quoted("".join(out))
+
+
+def _shifted(run: str) -> str:
+    octets = base64.b64encode(run.encode("utf-16-be")).decode("ascii")
+    return f"&{octets.rstrip('=').replace('/', ',')}-"
+
+
+class Mailbox:
+    """A session with one mail server. After :class:`ConnectionLost` it is of no further use."""
+
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        self._signals = Signals()
+        self._imap = connecting_client(host, port, tls, self._signals)
+
+    # --- the session ------------------------------------------------------------------------------
+
+    async def open(self, user: str, password: str) -> None:
+        """Connect, log in, and say who we are where the server asks for it.
+
+        Raises:
+            ConnectionLost: the server cannot be reached, or says that it is busy.
+            LoginRefused: name or password are wrong.
+            ssl.SSLCertVerificationError: the server's certificate is not accepted.
+        """
+        await self._run(self._imap.wait_hello_from_server(), CONNECT_TIMEOUT_S)
+        try:
+            await self._ok(self._imap.login(quoted(user), password))
+        except Refused as error:
+            if _BUSY.search(str(error).encode()):
+                raise self._broken(str(error)) from error
+            raise LoginRefused(str(error)) from error
+        await self._run(self._imap.protocol.capability(), COMMAND_TIMEOUT_S)
+        if self.can("ID"):
+            # 163 and 126 refuse SELECT without it; QQ hangs up on a command that it does not offer.
+            await self._tolerated(
+                self._imap.id(name="messaging-hub", version="1", vendor="messaging-hub")
+            )
+
+    def can(self, capability: str) -> bool:
+        """Whether the server offers *capability*."""
+        return capability.upper() in {str(one).upper() for one in self._imap.protocol.capabilities}
+
+    @property
+    def capabilities(self) -> list[str]:
+        """What the server offers."""
+        return sorted(str(one).upper() for one in self._imap.protocol.capabilities)
+
+    async def close(self) -> None:
+        """End the session politely if it still lives, then for good."""
+        if not self._signals.lost.done():
+            try:
+                async with asyncio.timeout(3):
+                    await self._tolerated(self._imap.logout())
+            except (ConnectionLost, TimeoutError):
+                pass
+        self._abort("closed")
+
+    # --- folders ----------------------------------------------------------------------------------
+
+    async def select(self, name: str) -> Folder:
+        """Open the folder *name*.
+
+        Raises:
+            Refused: there is no such folder, or the server does not want to.
+        """
+        lines = await self._ok(self._imap.select(folder_name(name)))
+        text = b"\n".join(bytes(line) for line in lines)
+        validity = re.search(rb"\[UIDVALIDITY (\d+)\]", text, re.IGNORECASE)
+        following = re.search(rb"\[UIDNEXT (\d+)\]", text, re.IGNORECASE)
+        if not validity:
+            raise Refused(f"folder {name}: the server gives no UIDVALIDITY")
+        self._signals.news = False
+        read_only = b"[READ-ONLY]" in text.upper()
+        return Folder(int(validity[1]), int(following[1]) if following else None, not read_only)
+
+    async def search(self, *criteria: str) -> list[int]:
+        """The UIDs that match, in order."""
+        self._signals.news = False
+        lines = await self._ok(self._imap.uid_search(*criteria, charset=None))
+        # The last line is the tagged text, which may hold numbers; without data it stands alone.
+        found = b" ".join(bytes(line) for line in lines[:-1]).split()
+        return sorted({int(one) for one in found if one.isdigit()})
+
+    async def search_after(self, uid: int) -> list[int]:
+        """The UIDs above *uid*. (``n:*`` always matches the highest mail, be it below n.)"""
+        return [one for one in await self.search("UID", f"{uid + 1}:*") if one > uid]
+
+    # --- mails ------------------------------------------------------------------------------------
+
+    async def facts(self, uids: Sequence[int]) -> dict[int, Facts]:
+        """Size and arrival of at most MAX_UIDS_PER_FETCH mails; those that are gone are left out."""
+        lines = await self._fetch(uids, "(UID RFC822.SIZE INTERNALDATE)", COMMAND_TIMEOUT_S)
+        found: dict[int, Facts] = {}
+        for line in lines:
+            uid, size = _UID.search(line), _SIZE.search(line)
+            if isinstance(line, bytes) and _FETCH.match(line) and uid and size:
+                found[int(uid[1])] = Facts(int(uid[1]), int(size[1]), _arrived_at(line))
+        return found
+
+    async def raw(self, uid: int, *, size_bytes: int = 0) -> bytes | None:
+        """The mail *uid* as it is, without marking it; None when it is gone."""
+        patience = COMMAND_TIMEOUT_S + size_bytes / _BYTES_PER_SECOND
+        return _content(await self._fetch([uid], "(UID BODY.PEEK[])", patience), uid)
+
+    async def head(self, uid: int, *, max_bytes: int = 256 * 1024) -> bytes | None:
+        """The header of the mail *uid*, at most *max_bytes* of it; None when the mail is gone."""
+        lines = await self._fetch(
+            [uid], f"(UID BODY.PEEK[HEADER]<0.{max_bytes}>)", COMMAND_TIMEOUT_S
+        )
+        return _content(lines, uid)
+
+    async def mark_seen(self, uids: Sequence[int]) -> None:
+        """Set \\Seen on *uids*; a refusal is no error, for nothing depends on the flag."""
+        if uids:
+            await self._tolerated(self._imap.uid("STORE", _set(uids), "+FLAGS.SILENT", "(\\Seen)"))
+
+    # --- waiting ----------------------------------------------------------------------------------
+
+    async def noop(self) -> None:
+        """Keep the connection alive."""
+        await self._ok(self._imap.noop())
+
+    async def wait_for_news(self, seconds: float) -> bool:
+        """Until the server tells of a new mail (True) or *seconds* are over. Needs IDLE."""
+        self._empty_queue()
+        if self._signals.news:
+            return True
+        idle = await self._run(self._imap.idle_start(timeout=seconds + 60), COMMAND_TIMEOUT_S)
+        try:
+            return await self._listen(seconds)
+        finally:
+            if not self._signals.lost.done():
+                self._imap.idle_done()
+                await self._run(asyncio.shield(idle), COMMAND_TIMEOUT_S)
+            self._empty_queue()
+
+    async def _listen(self, seconds: float) -> bool:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while not self._signals.news:
+            left = until - loop.time()
+            if left <= 0:
+                return False
+            try:
+                await self._run(self._imap.wait_server_push(left), left + 5)
+            except _NothingCame:
+                return False
+        return True
+
+    def _empty_queue(self) -> None:
+        queue = self._imap.protocol.idle_queue
+        while not queue.empty():
+            queue.get_nowait()
+
+    # --- guards -----------------------------------------------------------------------------------
+
+    async def _run(self, call: Awaitable[Any], seconds: float) -> Any:
+        """*call*, ended by its result, by the loss of the connection, or by time."""
+        task = asyncio.ensure_future(call)
+        try:
+            await asyncio.wait(
+                {task, self._signals.lost}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if task.done() and not task.cancelled():
+                return self._result(task)
+            reason = (
+                self._signals.lost.result() if self._signals.lost.done() else "no answer in time"
+            )
+            raise self._broken(reason)
+        except asyncio.CancelledError:
+            self._abort("cancelled")
+            raise
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    def _result(self, task: "asyncio.Future[Any]") -> Any:
+        error = task.exception()
+        if error is None:
+            return task.result()
+        if isinstance(error, ssl.SSLCertVerificationError):
+            self._abort("certificate")
+            raise error
+        if isinstance(error, TimeoutError) and self._imap.has_pending_idle():
+            raise _NothingCame
+        raise self._broken(f"{type(error).__name__}: {error}") from error
+
+    async def _ok(self, call: Awaitable[Any]) -> list[Any]:
+        """The lines of an answer that must be OK."""
+        answer = await self._run(call, COMMAND_TIMEOUT_S)
+        if answer.result != "OK":
+            raise Refused(
+                bytes(answer.lines[-1]).decode("utf-8", "replace") if answer.lines else "NO"
+            )
+        return list(answer.lines)
+
+    async def _tolerated(self, call: Awaitable[Any]) -> None:
+        try:
+            await self._ok(call)
+        except Refused:
+            return
+
+    async def _fetch(self, uids: Sequence[int], items: str, seconds: float) -> list[Any]:
+        answer = await self._run(self._imap.uid("FETCH", _set(uids), items), seconds)
+        if answer.result != "OK":
+            raise Refused(
+                bytes(answer.lines[-1]).decode("utf-8", "replace") if answer.lines else "NO"
+            )
+        return list(answer.lines[:-1])
+
+    def _broken(self, reason: str) -> ConnectionLost:
+        self._abort(reason)
+        return ConnectionLost(reason[:300])
+
+    def _abort(self, reason: str) -> None:
+        self._signals.lose(reason)
+        self._imap._client_task.cancel()
+        if self._imap._idle_waiter is not None:
+            self._imap._idle_waiter.cancel()
+        if self._imap.protocol.transport is not None:
+            self._imap.protocol.transport.abort()
+
+
+class _NothingCame(Exception):
+    """The server told nothing within the time."""
+
+
+def _set(uids: Sequence[int]) -> str:
+    return ",".join(str(uid) for uid in uids)
+
+
+def _arrived_at(line: bytes) -> datetime | None:
+    found = _DATE.search(line)
+    if not found:
+        return None
+    try:
+        text = found[1].decode("ascii").strip()
+        return datetime.strptime(text, "%d-%b-%Y %H:%M:%S %z").astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _content(lines: Sequence[Any], uid: int) -> bytes | None:
+    """The literal of the mail *uid* among *lines*: facts (bytes), literal (bytearray), facts …"""
+    described = b""
+    literal: bytes | None = None
+    for line in [*lines, b"0 FETCH ("]:
+        if isinstance(line, bytearray):
+            literal = bytes(line)
+        elif _FETCH.match(line):
+            found = _UID.search(described)
+            if found and int(found[1]) == uid:
+                inline = _INLINE_BODY.search(described)
+                if literal is not None or inline:
+                    return literal if literal is not None else _unescaped(inline)
+            described, literal = bytes(line), None
+        else:
+            described += b" " + bytes(line)
+    return None
+
+
+def _unescaped(inline: "re.Match[bytes] | None") -> bytes:
+    return re.sub(rb"\\(.)", rb"\1", inline[1] or b"") if inline else b""

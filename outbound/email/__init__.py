@@ -1,0 +1,90 @@
+"""Replies by mail: composed whole and the same every time, sent over one SMTP connection."""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from hub.channel import Account, Tools
+from hub.errors import Unsupported
+from hub.model import Allowance, Draft, Receipt, Reply, ReplyAttachment
+from outbound.email.compose import MAX_ATTACHMENT_BYTES, compose_mail
+from outbound.email.mime import in_lines
+from outbound.email.settings import EmailSettings, is_loopback, tls_context
+from outbound.email.transport import SmtpConnection
+
+__all__ = [
+    "MAX_ATTACHMENT_BYTES",
+    "EmailSender",
+    "EmailSettings",
+    "SmtpConnection",
+    "is_loopback",
+    "tls_context",
+]
+
+# Amazon SES gives the mail another Message-ID and tells it in the answer to DATA: "Ok <id>"; the
+# customer's client will answer that id. (The domain differs by region; us-east-1 has its own.)
+_SES_HOST = re.compile(r"email-smtp\.([a-z0-9-]+)\.amazonaws\.com")
+_SES_ANSWER = re.compile(r"Ok ([0-9a-f]{8,}[0-9a-f-]*)", re.IGNORECASE)
+
+
+class EmailSender:
+    """Sends the replies of one mailbox."""
+
+    def __init__(self, account: Account[EmailSettings], tools: Tools, /) -> None:
+        self._settings = account.settings
+        self._tools = tools
+        self._connection = SmtpConnection(account.settings)
+
+    def compose(self, reply: Reply, allowances: Sequence[Allowance]) -> Sequence[Draft]:
+        """The one mail that says *reply*; mail has no windows, so *allowances* do not matter."""
+        return [compose_mail(reply, self._settings, self._tools.clock())]
+
+    async def send(self, draft: Draft, results: Mapping[str, Any]) -> Receipt:
+        """Hand the mail to the SMTP server. Its Message-ID is our id of it."""
+        raw = await self._assembled(draft)
+        sender, recipient = draft.headers["from"], draft.headers["to"]
+        answer = await self._connection.deliver(sender, recipient, raw)
+        message_id = str(draft.extra["message_id"])
+        rewritten = _rewritten_id(self._settings.smtp_host, answer)
+        return Receipt(
+            status="sent",
+            external_id=message_id,
+            occurred_at=self._tools.clock(),
+            known_ids=(message_id, rewritten) if rewritten else (message_id,),
+            extra={"answer": answer[:300]},
+        )
+
+    async def close(self) -> None:
+        """End the connection."""
+        await self._connection.close()
+
+    async def _assembled(self, draft: Draft) -> bytes:
+        """The mail's bytes, with files loaded into their places; one whole copy is kept at a time."""
+        rest = draft.body or ""
+        pieces: list[bytes] = []
+        total = 0
+        for entry in draft.extra.get("attachments", ()):
+            mark = str(entry["placeholder"])
+            facts = {name: value for name, value in entry.items() if name != "placeholder"}
+            content = await self._tools.media.read(msgspec.convert(facts, ReplyAttachment))
+            total += len(content)
+            if total > MAX_ATTACHMENT_BYTES:
+                raise Unsupported(f"files of more than {MAX_ATTACHMENT_BYTES} bytes")
+            before, found, rest = rest.partition(f"{mark}\r\n")
+            if not found:
+                raise Unsupported("the composed mail has no place for a file")
+            encoded = await asyncio.to_thread(in_lines, content)
+            pieces += [before.encode("ascii"), encoded.encode("ascii")]
+        return b"".join([*pieces, rest.encode("ascii")])
+
+
+def _rewritten_id(host: str, answer: str) -> str | None:
+    """The Message-ID that the server gave the mail instead of ours, where it tells."""
+    region, told = _SES_HOST.fullmatch(host), _SES_ANSWER.match(answer)
+    if not region or not told:
+        return None
+    domain = "email" if region[1] == "us-east-1" else region[1]
+    return f"{told[1]}@{domain}.amazonses.com"

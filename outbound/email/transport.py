@@ -1,0 +1,276 @@
+"""One SMTP connection of an account, and what its answers mean."""
+
+import asyncio
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from aiosmtplib import (
+    SMTP,
+    SMTPAuthenticationError,
+    SMTPException,
+    SMTPNotSupported,
+    SMTPRecipientRefused,
+    SMTPResponseException,
+)
+
+from hub.errors import (
+    Ambiguous,
+    BadCredentials,
+    RateLimited,
+    RecipientGone,
+    Rejected,
+    SendError,
+    Unreachable,
+)
+from outbound.email.settings import EmailSettings, tls_context
+
+__all__ = ["SmtpConnection", "error_of"]
+
+CONNECT_TIMEOUT_S = 15.0
+COMMAND_TIMEOUT_S = 60.0
+# The whole upload and the answer; RFC 5321 section 4.5.3.2.6 asks for patience after the final dot.
+DATA_TIMEOUT_S = 300.0
+MAX_IDLE_S = 60.0
+
+# Reply code → what it means (RFC 5321 section 4.2.3, RFC 4954 section 6); the stage decides below
+# where one code has two meanings. Codes beat exception classes, which only name the stage.
+_CODES: Mapping[int, type[SendError]] = {
+    421: Unreachable,  # service not available, closing
+    432: BadCredentials,  # a password transition is needed
+    450: RateLimited,  # mailbox busy, greylisting
+    451: RateLimited,  # local error, or "too many"
+    452: RateLimited,  # too little storage, too many recipients
+    454: Unreachable,  # temporary authentication failure
+    455: Unreachable,
+    500: Rejected,
+    530: BadCredentials,  # authentication required
+    534: BadCredentials,  # this mechanism is too weak: an app password is wanted
+    535: BadCredentials,  # name or password wrong
+    538: BadCredentials,  # encryption required
+    550: Rejected,  # of a recipient: RecipientGone
+    551: RecipientGone,  # user not local
+    552: Rejected,  # too large, or mailbox over quota
+    553: Rejected,  # name not allowed: of a recipient RecipientGone
+    554: Rejected,  # policy, spam
+    556: RecipientGone,  # the domain takes no mail (RFC 7504)
+}
+_OF_A_RECIPIENT = frozenset({550, 551, 553, 556})
+# Enhanced status codes (RFC 3463) that say more than the code: prefix of the text → class.
+_STATUS: tuple[tuple[str, type[SendError]], ...] = (
+    ("5.7.30", BadCredentials),  # Microsoft 365: basic authentication is switched off
+    ("5.7.57", BadCredentials),  # Microsoft 365: not authenticated
+    ("5.1.1", RecipientGone),
+    ("5.1.2", RecipientGone),
+    ("5.1.10", RecipientGone),
+    ("5.2.1", RecipientGone),
+)
+# Pace limits that large Chinese providers dress as permanent refusals.
+_PACE_WORDS = ("frequency limited", "too many", "try again", "rate limit")
+
+
+def error_of(code: int, text: str, *, of_recipient: bool = False) -> SendError:
+    """The refusal *code* *text* as the hub's error."""
+    kind = _CODES.get(code, Unreachable if code < 500 else Rejected)
+    if of_recipient and code in _OF_A_RECIPIENT:
+        kind = RecipientGone
+    status = text.split(" ", 1)[0]
+    kind = next((found for prefix, found in _STATUS if status == prefix), kind)
+    if of_recipient and status.startswith("5.7."):
+        kind = Rejected
+    if code >= 500 and any(word in text.lower() for word in _PACE_WORDS):
+        kind = RateLimited
+    return kind(f"{code} {text}"[:500], external_code=code)
+
+
+def _refused(error: SMTPResponseException, *, of_recipient: bool = False) -> SendError:
+    return error_of(error.code, error.message, of_recipient=of_recipient)
+
+
+def _advice(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS with the server (is the port right?): {error.reason or error}"
+    return f"{type(error).__name__}: {error}"[:300]
+
+
+class SmtpConnection:
+    """Keeps one connection for a while; mails go through it one after the other."""
+
+    def __init__(self, settings: EmailSettings) -> None:
+        self._settings = settings
+        self._lock = asyncio.Lock()
+        self._client: SMTP | None = None
+        self._closer: asyncio.TimerHandle | None = None
+
+    async def deliver(self, sender: str, recipient: str, raw: bytes) -> str:
+        """Hand over one mail; returns what the server said to it.
+
+        Raises:
+            SendError: Ambiguous once the text is on its way and no answer came, else not sent.
+        """
+        async with self._lock:
+            client = await self._ready()
+            try:
+                return await self._transaction(client, sender, recipient, raw)
+            except SendError:
+                await self._give_back(client)
+                raise
+            except (SMTPException, OSError, ValueError) as error:
+                self._drop()
+                raise Unreachable(_advice(error)) from error
+            except BaseException:
+                self._drop()
+                raise
+            finally:
+                self._close_later()
+
+    async def close(self) -> None:
+        """End the connection."""
+        async with self._lock:
+            await self._quit()
+
+    async def connect(self) -> SMTP:
+        """A new connection, logged in.
+
+        Raises:
+            SendError: Unreachable or BadCredentials; nothing was sent.
+        """
+        settings = self._settings
+        client = SMTP(
+            hostname=settings.smtp_host,
+            port=settings.smtp_port,
+            use_tls=settings.smtp_security == "tls",
+            start_tls=settings.smtp_security == "starttls",
+            tls_context=None if settings.smtp_security == "none" else tls_context(settings),
+            local_hostname="localhost",
+            timeout=COMMAND_TIMEOUT_S,
+        )
+        try:
+            await client.connect(timeout=CONNECT_TIMEOUT_S)
+            await client.ehlo()
+            await self._login(client)
+        except SMTPResponseException as error:
+            client.close()
+            raise _refused(error) from error
+        except (SMTPException, OSError, ValueError) as error:
+            client.close()
+            raise Unreachable(_advice(error)) from error
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+    async def _login(self, client: SMTP) -> None:
+        name, password = self._settings.smtp_login()
+        if not password:
+            return
+        if not client.supports_extension("auth"):
+            raise BadCredentials("the server offers no login here; is smtp_security right?")
+        try:
+            await client.login(name, password)
+        except SMTPAuthenticationError as error:
+            if error.code < 500 and error.code != 432:
+                raise Unreachable(
+                    f"{error.code} {error.message}", external_code=error.code
+                ) from error
+            raise BadCredentials(
+                f"{error.code} {error.message}", external_code=error.code
+            ) from error
+        except SMTPNotSupported as error:
+            raise BadCredentials(f"no common way to log in: {error.message}") from error
+
+    async def _ready(self) -> SMTP:
+        if self._closer:
+            self._closer.cancel()
+            self._closer = None
+        if self._client is not None and self._client.is_connected:
+            try:
+                await self._client.noop(timeout=CONNECT_TIMEOUT_S)
+                return self._client
+            except (SMTPException, OSError):
+                self._drop()
+        self._drop()
+        self._client = await self.connect()
+        return self._client
+
+    async def _transaction(self, client: SMTP, sender: str, recipient: str, raw: bytes) -> str:
+        limit = client.esmtp_extensions.get("size", "")
+        if limit.isdigit() and 0 < int(limit) < len(raw):
+            raise Rejected(f"a mail of {len(raw)} bytes; this server takes {limit}")
+        try:
+            await client.mail(sender)
+            await client.rcpt(recipient)
+        except SMTPResponseException as error:
+            of_recipient = isinstance(error, SMTPRecipientRefused)
+            raise _refused(error, of_recipient=of_recipient) from error
+        return await self._data(client, raw)
+
+    async def _data(self, client: SMTP, raw: bytes) -> str:
+        with _watched(client) as sizes:
+            try:
+                answer = await client.data(raw, timeout=DATA_TIMEOUT_S)
+            except SMTPResponseException as error:
+                raise _refused(error) from error
+            except (SMTPException, OSError) as error:
+                self._drop()
+                # The second write is the text.
+                if len(sizes) > 1:
+                    raise Ambiguous(f"no answer after the text: {_advice(error)}") from error
+                raise Unreachable(_advice(error)) from error
+        return answer.message
+
+    async def _give_back(self, client: SMTP) -> None:
+        """After a refusal: a clean state, or no connection."""
+        try:
+            if client.is_connected:
+                await client.rset(timeout=CONNECT_TIMEOUT_S)
+                return
+        except (SMTPException, OSError):
+            pass
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    async def _quit(self) -> None:
+        if self._closer:
+            self._closer.cancel()
+            self._closer = None
+        client, self._client = self._client, None
+        if client is not None and client.is_connected:
+            try:
+                await client.quit(timeout=5)
+            except (SMTPException, OSError):
+                client.close()
+
+    def _close_later(self) -> None:
+        """Providers limit connections: one that stands idle is given up."""
+        if self._client is not None:
+            loop = asyncio.get_running_loop()
+            self._closer = loop.call_later(MAX_IDLE_S, self._drop)
+
+
+@contextmanager
+def _watched(client: SMTP) -> Iterator[Sequence[int]]:
+    """The sizes of what is written to the network meanwhile.
+
+    aiosmtplib's errors do not say on which side of the server's 354 the connection broke.
+    """
+    protocol: Any = client.protocol
+    usual = protocol.write
+    sizes: list[int] = []
+
+    def write(data: bytes) -> None:
+        sizes.append(len(data))
+        usual(data)
+
+    protocol.write = write
+    try:
+        yield sizes
+    finally:
+        del protocol.write
