@@ -7,7 +7,7 @@ right methods, built as ``Part(account, tools)``. Third parties import from here
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -45,6 +45,7 @@ __all__ = [
     "Normalizer",
     "NotAuthentic",
     "NotRecognised",
+    "Reconciler",
     "Response",
     "Sender",
     "Socket",
@@ -241,6 +242,19 @@ class Sender(Protocol):
 
         Raises:
             SendError: the narrowest class that fits.
+        """
+        ...
+
+
+@runtime_checkable
+class Reconciler(Protocol):
+    """Optional power of a sender: find out what became of a call that nobody answered."""
+
+    async def reconcile(self, draft: Draft) -> Receipt | None:
+        """Ask the platform whether *draft* arrived; makes no message.
+
+        None: it cannot be told yet. A receipt of status ``failed`` says that it never arrived, so
+        that it may be sent again; any other says what became of it. Raises SendError like ``send``.
         """
         ...
 

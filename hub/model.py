@@ -199,7 +199,10 @@ class Draft(Struct, frozen=True, kw_only=True):
     stand as ``***`` and results of earlier drafts as ``{{name}}``; the sender puts both in when it
     sends. *text* is the part of the reply's text that this draft carries; *note* says what was
     downgraded and why; *cost* is how much of an allowance it uses; *fingerprint* lets the result of
-    an equal prepare be used again while it is fresh; *deadline* ends its usefulness.
+    an equal prepare be used again while it is fresh; *deadline* ends its usefulness. *repeatable*
+    says that the platform itself removes duplicates of this very call, so that it may be made again
+    when nobody knows whether it arrived; *allowance* is the id of the allowance that it speaks under
+    (None: the one that ends first).
     """
 
     method: str
@@ -216,6 +219,8 @@ class Draft(Struct, frozen=True, kw_only=True):
     fingerprint: str | None = None
     fresh_for_s: float | None = None
     deadline: datetime | None = None
+    repeatable: bool = False
+    allowance: str | None = None
     extra: Mapping[str, Any] = {}
 
 
