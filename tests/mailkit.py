@@ -1,0 +1,151 @@
+"""What the tests of the email channel share: an account, a memory of what was emitted, a shared folder."""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.email import EmailListener, EmailSettings
+from hub.channel import Account, Bell
+from hub.model import Checkpoint, InboundEvent, Message, Result, Secret
+from hub.testing import Workbench
+from normalizers.email import normalize
+
+SUPPORT = "support@shop.example"
+ANNA = "anna@home.example"
+PASSWORD = "correct horse"
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+def shared(*parts: str) -> Path:
+    """A file or folder beside the repository (HUB_SHARED); the test skips where there is none."""
+    folder = Path(os.environ.get("HUB_SHARED") or Path(__file__).parents[2] / "shared")
+    path = folder.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"no shared {'/'.join(parts)}: set HUB_SHARED to the folder that holds it")
+    return path
+
+
+def account(**changes: Any) -> Account[EmailSettings]:
+    """A mailbox on this machine without TLS; *changes* are settings."""
+    settings: dict[str, Any] = {
+        "address": SUPPORT,
+        "imap_host": "127.0.0.1",
+        "imap_port": 1,
+        "imap_security": "none",
+        "smtp_host": "127.0.0.1",
+        "smtp_port": 1,
+        "smtp_security": "none",
+        "password": Secret(PASSWORD),
+        "poll_seconds": 0.05,
+    }
+    return Account("mail", "email", EmailSettings(**settings | changes))
+
+
+def event(raw: bytes, **headers: str) -> InboundEvent:
+    """A mail as the listener emits it."""
+    return InboundEvent(
+        dedupe_key="imap:INBOX:1:1",
+        order_key="mailbox",
+        body=raw,
+        received_at=NOW,
+        headers=headers,
+        proof="imap",
+    )
+
+
+def results(raw: bytes, **headers: str) -> list[Result]:
+    """What the mail *raw* means."""
+    return list(normalize(event(raw, **headers), account()))
+
+
+def message(raw: bytes, **headers: str) -> Message:
+    """The one message that the mail *raw* is."""
+    (found,) = results(raw, **headers)
+    assert isinstance(found, Message)
+    return found
+
+
+class Memory:
+    """Stores what a listener emits as the core would: events by key, checkpoints, in the order given."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, InboundEvent] = {}
+        self.order: list[str] = []
+        self.checkpoints: dict[str, Mapping[str, Any]] = {}
+        self.changed = asyncio.Event()
+        self.before: Callable[[Sequence[InboundEvent]], None] = lambda _events: None
+
+    async def __call__(
+        self, events: Sequence[InboundEvent], checkpoint: Checkpoint | None = None
+    ) -> None:
+        """Store, as one."""
+        self.before(events)
+        for one in events:
+            if one.dedupe_key not in self.events:
+                self.events[one.dedupe_key] = one
+                self.order.append(one.dedupe_key)
+        if checkpoint:
+            self.checkpoints[checkpoint.key] = checkpoint.value
+        self.changed.set()
+
+    async def checkpoint(self, key: str) -> Mapping[str, Any] | None:
+        """The last value under *key*."""
+        return self.checkpoints.get(key)
+
+    async def wait_until(self, reached: Callable[[], bool], timeout: float = 10) -> None:
+        """Until *reached* holds; looked at whenever something was stored."""
+        async with asyncio.timeout(timeout):
+            while not reached():
+                self.changed.clear()
+                await self.changed.wait()
+
+    async def wait_for(self, count: int, timeout: float = 10) -> list[InboundEvent]:
+        """The events, once there are *count*."""
+        await self.wait_until(lambda: len(self.order) >= count, timeout)
+        return [self.events[key] for key in self.order]
+
+
+class NoBells:
+    """A wake that nobody rings."""
+
+    async def wait(self, timeout: float) -> Bell | None:
+        """Nothing, after *timeout*."""
+        await asyncio.sleep(timeout)
+        return None
+
+
+class Running:
+    """A listener that runs while the ``async with`` does."""
+
+    def __init__(self, account: Account[EmailSettings], memory: Memory) -> None:
+        self.bench = Workbench()
+        self.listener = EmailListener(account, self.bench.tools)
+        self.memory = memory
+        self.task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "Running":
+        self.task = asyncio.create_task(self.listener.listen(self.memory, NoBells()))
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        assert self.task is not None
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+    async def is_ready(self) -> None:
+        """Once the folder's mark is stored: from here on mail is new."""
+        await self.memory.wait_until(lambda: bool(self.memory.checkpoints))
+
+
+def simple_mail(number: int = 1, *, sender: str = ANNA, body: str = "hello") -> bytes:
+    """A small mail, told from others by its number."""
+    return (
+        f"From: {sender}\r\nTo: {SUPPORT}\r\nSubject: mail {number}\r\n"
+        f"Message-ID: <{number}@home.example>\r\nDate: Sat, 21 Nov 2026 11:00:00 +0000\r\n"
+        f"\r\n{body} {number}\r\n"
+    ).encode()
