@@ -177,7 +177,7 @@ def normalize(event: InboundEvent, account: Account[Any], /) -> Iterable[Result]
 
 
 def _message(push: _Push, content: _Content) -> Message:
-    allowance = push.allowance("menu" if content.choice else "message")
+    opened = push.allowance("menu" if content.choice else "message") if push.fields else None
     return Message(
         channel=push.account.channel,
         account=push.account.name,
@@ -192,8 +192,8 @@ def _message(push: _Push, content: _Content) -> Message:
         attachments=content.attachments,
         location=content.location,
         choice=content.choice,
-        reply=ReplyState(allowance.until, allowance.remaining),
-        allowances=(allowance,),
+        reply=ReplyState(opened.until, opened.remaining) if opened else None,
+        allowances=(opened,) if opened else (),
         extra=push.extra,
     )
 
