@@ -27,7 +27,7 @@ WECHAT_ACCOUNT = "shop"
 MAIL_ACCOUNT = "support"
 
 WECHAT_GREETING = "你好，请问今天几点关门？"
-WECHAT_ANSWER = "您好！今天营业到晚上九点，欢迎光临。🙂"
+WECHAT_ANSWER = "您好！今天营业到晚上九点，欢迎光临。"
 MAIL_SUBJECT = "Where is my order?"
 MAIL_GREETING = "Hello, I ordered a lamp on Monday. Could you tell me when it will arrive?"
 MAIL_ANSWER = (

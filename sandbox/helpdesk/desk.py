@@ -126,6 +126,7 @@ class Helpdesk:
             message_id=shown.get("id"),
             text=content.get("text"),
         )
+        self.inbox.read(conversation_id)
         self._changed(self.inbox.add_message(shown))
         return shown
 

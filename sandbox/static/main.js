@@ -1,0 +1,81 @@
+// The page begins here.
+
+import { get, listen } from "./net.js";
+import { store, touch, sortedConversations } from "./store.js";
+import { setUpFrame } from "./frame.js";
+import { openConversation, setUpInbox } from "./inbox.js";
+import { setUpThread, markRead } from "./thread.js";
+import { setUpPhone } from "./phone.js";
+
+// The key came in the link and is now a cookie: keep it out of sight and history.
+history.replaceState(null, "", "/");
+
+setUpFrame();
+setUpInbox();
+setUpThread();
+setUpPhone();
+
+const wide = matchMedia("(min-width: 900px)");
+
+async function begin() {
+  const state = await get("/api/state");
+  store.conversations = new Map(state.conversations.map((each) => [each.id, each]));
+  store.health = state.health;
+  store.hub = state.hub;
+  store.links = state.links;
+  store.phone = state.phone;
+  store.person ??= state.phone?.people[0]?.key ?? null;
+  store.connected = true;
+  if (store.selected && !store.conversations.has(store.selected)) store.selected = null;
+  const newest = sortedConversations()[0];
+  if (!store.selected && newest && wide.matches) openConversation(newest.id);
+  else if (store.selected) openConversation(store.selected);
+  touch("all");
+}
+
+const NEWS = {
+  conversation(conversation) {
+    store.conversations.set(conversation.id, conversation);
+    touch("conversations");
+  },
+  message({ conversation, message }) {
+    store.conversations.set(conversation.id, conversation);
+    if (conversation.id === store.selected) {
+      store.messages.set(message.id, message);
+      markRead();
+    } else if (!store.selected && wide.matches) openConversation(conversation.id);
+    touch("conversations", "messages");
+  },
+  health(health) {
+    store.health = health;
+    touch("health");
+  },
+  hub(hub) {
+    store.hub = hub;
+    touch("hub");
+  },
+  bubble({ person, bubble, following }) {
+    const owner = store.phone?.people.find((each) => each.key === person);
+    if (!owner) return;
+    owner.following = following;
+    owner.bubbles.push(bubble);
+    if (bubble.author === "account" && (person !== store.person || store.app !== "wechat")) owner.newWechat = true;
+    touch("phone");
+  },
+  letter({ person, letter }) {
+    const owner = store.phone?.people.find((each) => each.key === person);
+    if (!owner) return;
+    owner.letters.push(letter);
+    if (letter.direction === "received" && (person !== store.person || store.app !== "mail")) owner.newMail = true;
+    touch("phone");
+  },
+};
+
+listen(Object.keys(NEWS), {
+  news: (topic, document) => NEWS[topic](document),
+  begin: () => begin().catch(() => {}),
+  lost() {
+    store.connected = false;
+    touch("hub");
+  },
+});
