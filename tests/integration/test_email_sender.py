@@ -224,16 +224,12 @@ async def test_check_tells_what_works_and_what_does_not(mail: MailPair) -> None:
     assert [one.ok for one in checks] == [True, True, True, True]
     assert "IDLE" in checks[1].detail
 
-    bad = account(
-        imap_port=mail.imap_port, smtp_port=mail.smtp_port, folders=["INBOX", "没有这个"]
-    )
+    bad = account(imap_port=mail.imap_port, smtp_port=mail.smtp_port, folders=["INBOX", "没有这个"])
     folder = [one async for one in EmailChecker(bad, Workbench().tools).check(None)][3]
     assert not folder.ok
     assert folder.advice
 
-    wrong = account(
-        imap_port=mail.imap_port, smtp_port=mail.smtp_port, password=Secret("not this")
-    )
+    wrong = account(imap_port=mail.imap_port, smtp_port=mail.smtp_port, password=Secret("not this"))
     checks = [one async for one in EmailChecker(wrong, Workbench().tools).check(None)]
     assert [(one.name, one.ok) for one in checks] == [("IMAP login", False), ("SMTP login", False)]
     assert all(one.advice and "not this" not in one.detail for one in checks)

@@ -1,0 +1,443 @@
+"""Every measured fault of servers and of the IMAP library, played by a scripted server."""
+
+import asyncio
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.email import EmailChecker, mailbox, reading
+from adapters.email.mailbox import ConnectionLost, LoginRefused, Mailbox, Refused
+from hub.errors import BadCredentials, Unreachable
+from hub.testing import Workbench
+from sandbox.imap_fake import TAG, Command, FakeImapServer, Hangup
+from tests.mailkit import Memory, Running, account, results, simple_mail
+
+
+@asynccontextmanager
+async def server(**settings: Any) -> AsyncIterator[FakeImapServer]:
+    fake = FakeImapServer(**settings)
+    await fake.start()
+    try:
+        yield fake
+    finally:
+        await fake.stop()
+
+
+@asynccontextmanager
+async def opened(fake: FakeImapServer) -> AsyncIterator[Mailbox]:
+    box = Mailbox("127.0.0.1", fake.port, None)
+    try:
+        await box.open("user", "secret")
+        await box.select("INBOX")
+        yield box
+    finally:
+        await box.close()
+
+
+@pytest.fixture(autouse=True)
+def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time limits that tests can wait for."""
+    monkeypatch.setattr(mailbox, "COMMAND_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(mailbox, "CONNECT_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("adapters.email.imap_client.COMMAND_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("adapters.email.listener.FIRST_DELAY_S", 0.001)
+
+
+async def hang(_command: Command) -> bytes:
+    await asyncio.sleep(30)
+    return b""
+
+
+async def hang_up(_command: Command) -> bytes:
+    raise Hangup
+
+
+# --- the session ---------------------------------------------------------------------------------
+
+
+async def test_a_thousand_lines_at_once_are_read() -> None:
+    """The library alone hangs for ever on them (one recursion per line)."""
+    mails = [simple_mail(number) for number in range(1500)]
+    async with server(mails=mails) as fake, opened(fake) as box:
+        found = await box.facts(range(1, 1501))
+    assert len(found) == 1500
+
+
+async def test_a_flood_of_pushes_does_not_break_idle() -> None:
+    """3,000 expunges in one piece, then a new mail: it is heard of."""
+    async with server() as fake, opened(fake) as box:
+        waiting = asyncio.create_task(box.wait_for_news(5))
+        while not fake.commands("IDLE"):
+            await asyncio.sleep(0.01)
+        await fake.tell(b"* 1 EXPUNGE\r\n" * 3000 + b"* 7 EXISTS\r\n")
+        assert await waiting is True
+
+
+@pytest.mark.parametrize("piece", [1, 7])
+async def test_answers_in_tiny_pieces_are_read(piece: int) -> None:
+    """Cut anywhere, also inside literals."""
+    async with server(mails=[simple_mail(1)], piece_bytes=piece) as fake, opened(fake) as box:
+        assert await box.raw(1) == simple_mail(1)
+
+
+@pytest.mark.parametrize(
+    "name", ["LOGIN", "SELECT", "UID SEARCH", "UID FETCH", "UID STORE", "NOOP"]
+)
+@pytest.mark.parametrize("fault", [hang, hang_up])
+async def test_no_command_waits_for_ever(name: str, fault: Any) -> None:
+    """Silence ends in time, a closed connection at once; the session is over then."""
+    async with server(script={name: fault}, mails=[simple_mail(1)]) as fake:
+        box = Mailbox("127.0.0.1", fake.port, None)
+        with pytest.raises(ConnectionLost):
+            async with asyncio.timeout(5):
+                await box.open("user", "secret")
+                await box.select("INBOX")
+                await box.search("ALL")
+                await box.raw(1)
+                await box.mark_seen([1])
+                await box.noop()
+        await box.close()
+
+
+@pytest.mark.parametrize(
+    "greeting", [b"* BYE too busy\r\n", b"SSH-2.0-OpenSSH\r\n", b"", b"* NO go away\r\n"]
+)
+async def test_a_wrong_greeting_ends_the_wait(greeting: bytes) -> None:
+    """BYE, another protocol, or nothing at all."""
+    async with server(greeting=greeting) as fake:
+        box = Mailbox("127.0.0.1", fake.port, None)
+        with pytest.raises(ConnectionLost):
+            async with asyncio.timeout(5):
+                await box.open("user", "secret")
+        await box.close()
+
+
+async def test_a_connection_lost_in_idle_is_noticed_at_once() -> None:
+    """The library alone would wait 29 minutes."""
+    async with server() as fake, opened(fake) as box:
+        waiting = asyncio.create_task(box.wait_for_news(60))
+        while not fake.commands("IDLE"):
+            await asyncio.sleep(0.01)
+        fake.drop_all()
+        with pytest.raises(ConnectionLost):
+            async with asyncio.timeout(1):
+                await waiting
+
+
+async def test_bye_in_idle_ends_the_session() -> None:
+    """The server says goodbye and is believed, even if it keeps the connection open."""
+    async with server() as fake, opened(fake) as box:
+        waiting = asyncio.create_task(box.wait_for_news(60))
+        while not fake.commands("IDLE"):
+            await asyncio.sleep(0.01)
+        await fake.tell(b"* BYE maintenance\r\n")
+        with pytest.raises(ConnectionLost, match="maintenance"):
+            async with asyncio.timeout(1):
+                await waiting
+
+
+async def test_a_push_that_rides_on_another_answer_is_not_lost() -> None:
+    """EXISTS during a STORE: the next wait ends at once, without IDLE."""
+    script = {"UID STORE": b"* 9 EXISTS\r\nTAG OK done\r\n"}
+    async with server(script=script, mails=[simple_mail(1)]) as fake, opened(fake) as box:
+        await box.search("ALL")
+        await box.mark_seen([1])
+        assert await box.wait_for_news(30) is True
+        assert fake.commands("IDLE") == []
+
+
+async def test_an_idle_without_news_ends_by_itself_and_again() -> None:
+    """Two renewals in a row; stale pushes do not wake the second."""
+    async with server() as fake, opened(fake) as box:
+        assert await box.wait_for_news(0.05) is False
+        await fake.tell(b"* OK Still here\r\n")
+        assert await box.wait_for_news(0.05) is False
+    assert len(fake.commands("DONE")) == 2
+
+
+async def test_numbers_in_the_closing_line_are_no_uids() -> None:
+    """No SEARCH line at all, and a tagged text with a number in it."""
+    script = {"UID SEARCH": TAG + b" OK Search completed 12 took 5\r\n"}
+    async with server(script=script) as fake, opened(fake) as box:
+        assert await box.search("ALL") == []
+
+
+async def test_the_highest_mail_is_not_new() -> None:
+    """``n:*`` always matches the last mail; below the mark it is left out."""
+    async with server(mails=[simple_mail(1), simple_mail(2)]) as fake, opened(fake) as box:
+        assert await box.search_after(2) == []
+        assert await box.search_after(1) == [2]
+
+
+@pytest.mark.parametrize(
+    "answer, expected",
+    [
+        (b'* 1 FETCH (UID 1 BODY[] "short \\"mail\\"")\r\n', b'short "mail"'),
+        (b"* 1 FETCH (UID 1 BODY[] NIL)\r\n", b""),
+        (b"* 1 FETCH (BODY[] {4}\r\nmail UID 1)\r\n", b"mail"),
+        (b"* 1 FETCH (UID 1 BODY[] {0}\r\n)\r\n", b""),
+        (b"* 2 FETCH (UID 2 FLAGS (\\Seen))\r\n* 1 FETCH (UID 1 BODY[] {4}\r\nmail)\r\n", b"mail"),
+        (b"* 1 FETCH (UID 1 BODY[] {5}\r\n) \r\n()\r\n", b") \r\n("),
+        (b"* 2 FETCH (UID 2 BODY[] {5}\r\nother)\r\n", None),
+        (b"", None),
+    ],
+)
+async def test_texts_come_in_many_forms(answer: bytes, expected: bytes | None) -> None:
+    """Quoted, NIL, facts after the text, other mails' flags between; and not at all: gone."""
+    script = {"UID FETCH": answer + TAG + b" OK done\r\n"}
+    async with server(script=script) as fake, opened(fake) as box:
+        assert await box.raw(1) == expected
+
+
+async def test_names_are_quoted() -> None:
+    """Spaces, quotes and other scripts cannot break a command."""
+    async with server() as fake:
+        box = Mailbox("127.0.0.1", fake.port, None)
+        await box.open('us er"x', 'pass"\\word')
+        await box.select('A "b" & 收件箱')
+        await box.close()
+    assert any(b'LOGIN "us er\\"x" "pass\\"\\\\word"' in line for line in fake.received)
+    assert any(b'SELECT "A \\"b\\" &- &ZTZO9nux-"' in line for line in fake.received)
+
+
+async def test_capabilities_of_the_login_answer_are_asked_for_again() -> None:
+    """The library takes ``[CAPABILITY … IDLE]`` apart wrongly."""
+    script = {"LOGIN": TAG + b" OK [CAPABILITY IMAP4rev1 IDLE] welcome\r\n"}
+    async with server(script=script) as fake, opened(fake) as box:
+        assert box.can("IDLE")
+        assert len(fake.commands("CAPABILITY")) == 2
+
+
+@pytest.mark.parametrize("offered, count", [(b"IMAP4rev1 ID IDLE", 1), (b"IMAP4rev1 IDLE", 0)])
+async def test_id_is_sent_only_where_it_is_offered(offered: bytes, count: int) -> None:
+    """163 demands it; QQ hangs up on commands that it does not know."""
+    async with server(capabilities=offered) as fake, opened(fake):
+        pass
+    assert sum(b" ID (" in line for line in fake.received) == count
+
+
+async def test_a_refused_login_and_a_busy_server_are_told_apart() -> None:
+    """One is for the admin, the other for later."""
+    no = {"LOGIN": TAG + b" NO [AUTHENTICATIONFAILED] wrong\r\n"}
+    busy = {"LOGIN": TAG + b" NO [UNAVAILABLE] try later\r\n"}
+    for script, error in ((no, LoginRefused), (busy, ConnectionLost)):
+        async with server(script=script) as fake:
+            box = Mailbox("127.0.0.1", fake.port, None)
+            with pytest.raises(error):
+                await box.open("user", "secret")
+            await box.close()
+
+
+async def test_a_refused_folder_is_told() -> None:
+    """The unsafe login of 163, with advice from the checker."""
+    text = b" NO SELECT Unsafe Login. Please contact kefu@188.com for help\r\n"
+    async with server(script={"SELECT": TAG + text}) as fake:
+        box = Mailbox("127.0.0.1", fake.port, None)
+        await box.open("user", "secret")
+        with pytest.raises(Refused, match="Unsafe Login"):
+            await box.select("INBOX")
+        await box.close()
+        settings = account(imap_port=fake.port, smtp_host="")
+        checks = [one async for one in EmailChecker(settings, Workbench().tools).check(None)]
+    assert not checks[-1].ok
+    assert "163" in (checks[-1].advice or "")
+
+
+# --- the listener --------------------------------------------------------------------------------
+
+
+async def test_a_mail_that_cannot_be_fetched_is_passed_over_and_told() -> None:
+    """Three refusals; the next mail goes on; an agent sees that something is there."""
+
+    async def refuse_two(command: Command) -> bytes:
+        if command.argument.startswith(b"2 "):
+            return TAG + b" NO [SERVERBUG] cannot\r\n"
+        return command.connection._usual(command)
+
+    mails = [simple_mail(number) for number in (1, 2, 3)]
+    memory = Memory()
+    settings = {"script": {"UID FETCH": refuse_two}, "mails": []}
+    async with server(**settings) as fake, Running(account(imap_port=fake.port), memory) as running:
+        await running.is_ready()
+        fake.mails.extend(mails)
+        await fake.tell(b"* 3 EXISTS\r\n")
+        events = await memory.wait_for(3)
+
+    assert [one.body for one in events] == [mails[0], b"", mails[2]]
+    (shown,) = results(events[1].body, **events[1].headers)
+    assert shown.kind == "unsupported"
+    assert memory.checkpoints["INBOX"]["gaps"] == [2]
+    assert memory.checkpoints["INBOX"]["last_uid"] == 3
+
+
+async def test_a_mail_that_breaks_the_connection_blocks_nothing() -> None:
+    """The tries are counted over reconnects."""
+
+    async def die_on_two(command: Command) -> bytes:
+        if command.argument.startswith(b"2 ") and b"BODY" in command.argument:
+            raise Hangup
+        return command.connection._usual(command)
+
+    memory = Memory()
+    script = {"UID FETCH": die_on_two}
+    async with server(script=script) as fake, Running(account(imap_port=fake.port), memory) as run:
+        await run.is_ready()
+        fake.mails.extend(simple_mail(number) for number in (1, 2, 3))
+        await fake.tell(b"* 3 EXISTS\r\n")
+        events = await memory.wait_for(3)
+    assert [bool(one.body) for one in events] == [True, False, True]
+    tries = [line for line in fake.received if b"FETCH 2 (UID BODY.PEEK[])" in line]
+    assert len(tries) == reading.MAX_TRIES
+
+
+async def test_facts_that_break_the_connection_are_asked_for_one_by_one() -> None:
+    """A question about many that kills the session does not stop the mailbox."""
+
+    async def die_on_many(command: Command) -> bytes:
+        if b"," in command.argument.split(b" ")[0]:
+            raise Hangup
+        return command.connection._usual(command)
+
+    memory = Memory()
+    script = {"UID FETCH": die_on_many}
+    async with server(script=script) as fake, Running(account(imap_port=fake.port), memory) as run:
+        await run.is_ready()
+        fake.mails.extend(simple_mail(number) for number in range(30))
+        await fake.tell(b"* 30 EXISTS\r\n")
+        events = await memory.wait_for(30)
+    assert [one.body for one in events] == [simple_mail(number) for number in range(30)]
+
+
+async def test_a_gap_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the server hands the mail out after all, it is taken in."""
+    monkeypatch.setattr("adapters.email.listener.GAP_RETRY_S", 0.0)
+    monkeypatch.setattr("adapters.email.listener.MAX_IDLE_S", 0.05)
+    broken = True
+
+    async def moody(command: Command) -> bytes:
+        if broken and command.argument.startswith(b"1 "):
+            return TAG + b" NO not now\r\n"
+        return command.connection._usual(command)
+
+    memory = Memory()
+    async with server(script={"UID FETCH": moody}) as fake:
+        async with Running(account(imap_port=fake.port), memory) as running:
+            await running.is_ready()
+            fake.mails.append(simple_mail(1))
+            await fake.tell(b"* 1 EXISTS\r\n")
+            await memory.wait_for(1)
+            broken = False
+            events = await memory.wait_for(2)
+            await memory.wait_until(lambda: not memory.checkpoints["INBOX"]["gaps"])
+    assert events[1].body == simple_mail(1)
+
+
+async def test_a_mail_that_is_gone_meanwhile_is_no_error() -> None:
+    """Found by the search, deleted before the fetch: the mark passes it."""
+
+    async def without_one(command: Command) -> bytes:
+        lines = command.connection._usual(command).split(b"* ")
+        return b"".join(b"* " + line for line in lines[1:] if b"UID 1 " not in line) or (
+            TAG + b" OK [EXPUNGEISSUED] some are gone\r\n"
+        )
+
+    memory = Memory()
+    script = {"UID FETCH": without_one}
+    async with server(script=script) as fake, Running(account(imap_port=fake.port), memory) as run:
+        await run.is_ready()
+        fake.mails.extend(simple_mail(number) for number in (1, 2))
+        await fake.tell(b"* 2 EXISTS\r\n")
+        (only,) = await memory.wait_for(1)
+    assert only.body == simple_mail(2)
+
+
+async def test_without_idle_the_mailbox_is_polled() -> None:
+    """Mail is found by looking."""
+    memory = Memory()
+    settings = {"capabilities": b"IMAP4rev1 ID"}
+    async with server(**settings) as fake, Running(account(imap_port=fake.port), memory) as run:
+        await run.is_ready()
+        fake.mails.append(simple_mail(1))
+        await memory.wait_for(1)
+    assert fake.commands("IDLE") == []
+
+
+async def test_a_failed_mark_is_no_error() -> None:
+    """STORE refused: the mail is in, and read no second time."""
+    memory = Memory()
+    script = {"UID STORE": TAG + b" NO read-only today\r\n"}
+    async with server(script=script) as fake, Running(account(imap_port=fake.port), memory) as run:
+        await run.is_ready()
+        fake.mails.append(simple_mail(1))
+        await fake.tell(b"* 1 EXISTS\r\n")
+        await memory.wait_for(1)
+        fake.mails.append(simple_mail(2))
+        await fake.tell(b"* 2 EXISTS\r\n")
+        await memory.wait_for(2)
+    assert len([line for line in fake.received if b"FETCH 1 (UID BODY" in line]) == 1
+
+
+async def test_a_refused_login_is_raised_once() -> None:
+    """One try, then it is the admin's turn."""
+    script = {"LOGIN": TAG + b" NO [AUTHENTICATIONFAILED] no\r\n"}
+    async with (
+        server(script=script) as fake,
+        Running(account(imap_port=fake.port), Memory()) as run,
+    ):
+        assert run.task is not None
+        with pytest.raises(BadCredentials):
+            await run.task
+    assert len(fake.commands("LOGIN")) == 1
+
+
+# --- TLS -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for localhost that nobody has signed."""
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+        + ["-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=localhost"]
+        + ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+async def test_certificates_are_verified(certificate: Path) -> None:
+    """An unknown certificate is refused and explained; a private authority can be named."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    fake = FakeImapServer()
+    tls_server = await asyncio.start_server(fake._connected, "127.0.0.1", 0, ssl=context)
+    port = tls_server.sockets[0].getsockname()[1]
+    try:
+        settings = account(imap_port=port, imap_security="tls", smtp_host="")
+        async with Running(settings, Memory()) as run:
+            assert run.task is not None
+            with pytest.raises(Unreachable, match="certificate"):
+                await run.task
+        (check,) = [one async for one in EmailChecker(settings, Workbench().tools).check(None)]
+        assert not check.ok
+        assert "certificate" in check.detail
+
+        trusted = account(
+            imap_port=port,
+            imap_security="tls",
+            smtp_host="",
+            ca_file=str(certificate / "cert.pem"),
+        )
+        checks = [one async for one in EmailChecker(trusted, Workbench().tools).check(None)]
+        assert all(one.ok for one in checks)
+    finally:
+        tls_server.close()
+        fake.drop_all()
