@@ -59,7 +59,7 @@ MAX_RETRY_AFTER_S = 3600.0
 
 _log = structlog.get_logger("hub.delivery")
 
-_FAULTS = frozenset({401, 403, 405, 408, 425, 429})
+_FAULTS = frozenset({401, 403, 405, 408, 410, 425, 429})
 """Statuses of a destination that is not well; others below 500 refuse the one message."""
 
 

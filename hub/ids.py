@@ -13,6 +13,7 @@ __all__ = ["new_id", "read_id", "show_id"]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
+_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 _LENGTH = 26
 
 _lock = threading.Lock()
@@ -22,23 +23,19 @@ _last = 0
 def new_id() -> UUID:
     """A fresh UUIDv7 (RFC 9562); ids made by one process are strictly increasing."""
     global _last
-    stamp = (time.time_ns() // 1_000_000) << 80
-    random = int.from_bytes(os.urandom(10), "big")
+    fresh = (time.time_ns() // 1_000_000) << 74 | int.from_bytes(os.urandom(10), "big") >> 6
     with _lock:
-        value = max(stamp | random, _last + 1)
-        _last = value
-    value &= ~(0xF << 76) & ~(0x3 << 62)
-    return UUID(int=value | 0x7 << 76 | 0x2 << 62)
+        _last = number = max(fresh, _last + 1)
+    above, below = number >> 62, number & ((1 << 62) - 1)
+    version_7 = (above >> 12) << 16 | 0x7000 | (above & 0xFFF)
+    return UUID(int=version_7 << 64 | 0x2 << 62 | below)
 
 
 def show_id(prefix: str, value: UUID) -> str:
     """*value* as the API shows it: ``show_id("msg", …)`` is ``"msg_…"``."""
     number = value.int
-    letters = []
-    for _ in range(_LENGTH):
-        letters.append(_ALPHABET[number & 31])
-        number >>= 5
-    return f"{prefix}_{''.join(reversed(letters))}"
+    pairs = [_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)]
+    return f"{prefix}_{''.join(pairs)}"
 
 
 def read_id(prefix: str, text: str) -> UUID | None:
