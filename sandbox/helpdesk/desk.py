@@ -1,6 +1,7 @@
 """The demo helpdesk itself: takes the hub's webhooks, keeps conversations, answers."""
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -211,7 +212,10 @@ class Helpdesk:
             self._changed(self.inbox.add_message(webhook.message))
             self._greet_back(webhook.message)
         elif webhook.type == "message.status":
-            self._changed(self.inbox.set_status(webhook.message))
+            change = self.inbox.set_status(webhook.message)
+            self._changed(change)
+            if change is not None and self.listeners:
+                self._spawn(self._refresh(change[0].id))
         elif webhook.type.startswith("conversation."):
             conversation = self.inbox.update_conversation(data.get("conversation") or {})
             if conversation is not None:
@@ -219,11 +223,9 @@ class Helpdesk:
         elif webhook.type == "attachment.ready":
             self._changed(self.inbox.set_attachment(data.get("attachment") or {}))
         elif webhook.type in ("account.state", "delivery.gap"):
-            self._note(
-                webhook.type,
-                str(data.get("detail") or data.get("reason") or data.get("account") or ""),
-                webhook_id=webhook.id,
-            )
+            facts = (data.get(name) for name in ("account", "state", "event_type", "reason"))
+            text = " · ".join(str(fact) for fact in facts if fact)
+            self._note(webhook.type, text, webhook_id=webhook.id)
 
     def _changed(self, change: tuple[Conversation, Json] | None) -> None:
         if change is not None:
@@ -240,6 +242,14 @@ class Helpdesk:
                     str(conversation_id), content, key=f"greeting-{message['id']}"
                 )
             )
+
+    async def _refresh(self, conversation_id: str) -> None:
+        """Ask the hub what may still be said: a reply that went out used some of it."""
+        with contextlib.suppress(HubError):
+            raw = await self.hub.conversation(conversation_id)
+            conversation = self.inbox.update_conversation(raw)
+            if conversation is not None:
+                self._tell("conversation", conversation.summary())
 
     async def _answer_by_itself(self, conversation_id: str, content: Json, *, key: str) -> None:
         for pause in (0.2, 0.5, 1.0, 2.0, 4.0):

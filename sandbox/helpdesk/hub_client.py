@@ -68,6 +68,9 @@ class HubClient:
     async def conversations(self, limit: int = 50) -> list[Json]:
         return _items(await self._call("GET", "/v1/conversations", params={"limit": str(limit)}))
 
+    async def conversation(self, conversation_id: str) -> Json:
+        return await self._call("GET", f"/v1/conversations/{conversation_id}")
+
     async def messages(self, conversation_id: str, limit: int = 50) -> list[Json]:
         path = f"/v1/conversations/{conversation_id}/messages"
         return _items(await self._call("GET", path, params={"limit": str(limit)}))

@@ -20,7 +20,7 @@ RANK = {
     "read": 6,
     "failed": 7,
 }
-"""A later, lower report of a message's state is not believed."""
+"""The usual way of a message, for reports that do not say when."""
 
 Json = dict[str, Any]
 
@@ -108,8 +108,8 @@ class Inbox:
         conversation = self._meet(str(conversation_id))
         message = _shown(raw)
         known = conversation.messages.get(message["id"])
-        if known is not None:
-            message["status"] = _later(known.get("status"), message.get("status"))
+        if known is not None and _is_older(message, known):
+            message.update({name: known[name] for name in ("status", "status_at", "detail")})
         self._describe(conversation, raw, home)
         self._keep(conversation, message)
         if message["direction"] == "inbound" and known is None and not is_old:
@@ -122,8 +122,13 @@ class Inbox:
         if found is None:
             return self.add_message({"direction": "outbound", **raw})
         conversation, message = found
-        message["status"] = _later(message.get("status"), raw.get("status"))
-        message["detail"] = _detail(raw) or message.get("detail")
+        told = {
+            "status": raw.get("status"),
+            "status_at": raw.get("status_at"),
+            "detail": _detail(raw),
+        }
+        if not _is_older(told, message):
+            message.update(told)
         if isinstance(raw.get("reply"), dict):
             conversation.reply = raw["reply"]
         return conversation, message
@@ -133,16 +138,17 @@ class Inbox:
         if not raw.get("id"):
             return None
         conversation = self._meet(str(raw["id"]))
-        for name in ("queue", "state", "subject", "channel", "account"):
+        for name in ("queue", "state", "subject", "channel", "account", "reply"):
             if raw.get(name) is not None:
                 setattr(conversation, name, raw[name])
+        self._introduce(conversation, raw.get("address"), (raw.get("contact") or {}).get("name"))
         return conversation
 
     def begin_again(self, message_id: str) -> tuple[Conversation, Json] | None:
         """A person said "send again": the message's states start over."""
         found = self.find_message(message_id)
         if found is not None:
-            found[1].update(status="queued", detail=None)
+            found[1].update(status="queued", status_at=None, detail=None)
         return found
 
     def set_attachment(self, raw: Json) -> tuple[Conversation, Json] | None:
@@ -183,11 +189,14 @@ class Inbox:
             conversation.reply = raw["reply"]
         if raw.get("direction") == "inbound":
             sender = raw.get("sender") or {}
-            address = str((sender.get("address") or {}).get("value") or "")
-            conversation.address = address
-            conversation.name = (
-                self.names.get(address) or sender.get("name") or conversation.name or address
-            )
+            self._introduce(conversation, sender.get("address"), sender.get("name"))
+
+    def _introduce(self, conversation: Conversation, address: object, name: object) -> None:
+        """Say who is behind the conversation, as well as it is known."""
+        value = str(address.get("value") or "") if isinstance(address, dict) else ""
+        conversation.address = value or conversation.address
+        known = self.names.get(conversation.address) or name or conversation.name
+        conversation.name = str(known or conversation.address)
 
     def _keep(self, conversation: Conversation, message: Json) -> None:
         conversation.messages[message["id"]] = message
@@ -211,6 +220,7 @@ def _shown(raw: Json) -> Json:
         "text": str(raw.get("text") or "")[:SHOWN_TEXT],
         "subject": raw.get("subject"),
         "status": None if inbound else str(raw.get("status") or "queued"),
+        "status_at": raw.get("status_at"),
         "detail": _detail(raw),
         "at": str(raw.get("sent_at") or raw.get("created_at") or raw.get("received_at") or ""),
         "attachments": [
@@ -232,16 +242,22 @@ def _detail(raw: Json) -> str | None:
     for name in ("detail", "reason", "error"):
         value = raw.get(name)
         if isinstance(value, dict):
-            value = value.get("detail") or value.get("title") or value.get("code")
+            facts = (value.get(key) for key in ("detail", "message", "title", "code"))
+            value = next((fact for fact in facts if fact), None)
         if value:
             return str(value)[:500]
     return None
 
 
-def _later(known: str | None, told: str | None) -> str | None:
-    """The state to show: an ``unknown`` may be cleared up, an end state is not undone."""
-    if told is None or known is None:
-        return told or known
-    return (
-        told if RANK.get(told, 0) >= RANK.get(known, 0) or known in ("held", "unknown") else known
-    )
+def _is_older(told: Json, known: Json) -> bool:
+    """Whether the state in *told* came before the one that is *known*.
+
+    Both say when; where one does not, a later, lower report is not believed.
+    """
+    if told.get("status") is None or known.get("status") is None:
+        return told.get("status") is None
+    if told.get("status_at") and known.get("status_at"):
+        return bool(told["status_at"] < known["status_at"])
+    if known["status"] in ("held", "unknown"):
+        return False
+    return RANK.get(told["status"], 0) < RANK.get(known["status"], 0)

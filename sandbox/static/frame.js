@@ -12,6 +12,7 @@ export function setUpFrame() {
   watch(["hub"], drawTop);
   watch(["health"], drawHealth);
   watch(["conversations", "phone", "tab"], drawTabs);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawTop);
   drawTop();
   drawTabs();
 }
