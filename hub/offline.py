@@ -268,6 +268,8 @@ def _scrubbed(value: Any, depth: int) -> Any:
         return value
     if depth > 50:
         return clean(repr(type(value)))
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.asdict(value)
     if isinstance(value, Mapping):
         return {clean(str(name)): _scrubbed(item, depth + 1) for name, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -12,7 +12,6 @@ from outbound.wechat.errors import EXPIRED, judge
 __all__ = ["HIDDEN", "Api", "Call", "catalogue"]
 
 HIDDEN = "***"
-_EARLY = 300.0  # the platform changes the token so long before it ends
 _UPLOAD_TIMEOUT = 60.0
 
 Files = Mapping[str, tuple[str, bytes, str]]
@@ -140,7 +139,7 @@ def _token_in(facts: Mapping[str, Any]) -> Token:
         raise Unreachable("the answer of stable_token cannot be read") from None
     if not isinstance(value, str) or not value:
         raise Unreachable("the answer of stable_token has no token")
-    return Token(value, max(good_for - _EARLY, min(good_for, 1.0)))
+    return Token(value, max(good_for, 0.0))
 
 
 def _code(answer: HttpAnswer) -> int | None:

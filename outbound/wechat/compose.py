@@ -180,7 +180,7 @@ class _Composer:
             cost=0,
             form={"media": {"filename": filename, "content_type": mime_type}},
             result=name,
-            fingerprint=_fingerprint(kind, attachment),
+            fingerprint=_fingerprint(f"{kind}:{name}", attachment),
             fresh_for_s=_MEDIA_FRESH_S,
             extra={"attachment": _kept(attachment)},
         )
@@ -263,11 +263,12 @@ def _type_of(attachment: ReplyAttachment) -> str:
     return guessed or _DEFAULT_TYPES.get(attachment.kind, "")
 
 
-def _fingerprint(kind: str, attachment: ReplyAttachment) -> str | None:
+def _fingerprint(made: str, attachment: ReplyAttachment) -> str | None:
+    """*made* names the kind and the result, under which an earlier upload has kept its own."""
     if attachment.sha256:
-        return f"{kind}:{attachment.sha256}"
+        return f"{made}:{attachment.sha256}"
     if attachment.content is not None:
-        return f"{kind}:{hashlib.sha256(attachment.content).hexdigest()}"
+        return f"{made}:{hashlib.sha256(attachment.content).hexdigest()}"
     return None
 
 

@@ -89,7 +89,7 @@ def test_a_picture_is_uploaded_then_said() -> None:
         "prepare",
         0,
         "media_id",
-        "image:ab",
+        "image:media_id:ab",
     )
     assert upload.url.endswith("/cgi-bin/media/upload?access_token=***&type=image")
     assert upload.form == {"media": {"filename": "a.png", "content_type": "image/png"}}
