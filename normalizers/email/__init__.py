@@ -5,6 +5,7 @@ of kind ``unsupported``, and its raw bytes stay with the core.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -36,6 +37,9 @@ _NOBODY = "unknown@invalid"
 _MAX_SUBJECT_CHARACTERS = 1000
 _MAX_REMEMBERED_REFERENCES = 21
 _MAX_AHEAD = timedelta(days=1)
+_END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
+_SPACE = re.compile(rb"\s*")
+_DIGEST_STEP = 1024 * 1024
 _KNOWN_FIELDS = frozenset(
     [
         "from",
@@ -113,10 +117,16 @@ def _sent_at(headers: Headers, event: InboundEvent) -> datetime:
 
 
 def _body_digest(raw: bytes) -> str:
-    """Tells mails of one Message-ID apart by their bodies; line ends do not count."""
-    flat = raw.replace(b"\r\n", b"\n").lstrip(b"\n")
-    _, _, body = flat.partition(b"\n\n")
-    return hashlib.sha256(body.strip()).hexdigest()[:16]
+    """Tells mails of one Message-ID apart by their bodies; line ends and outer space do not count."""
+    gap = _END_OF_HEAD.search(raw, _SPACE.match(raw).end())  # type: ignore[union-attr]
+    digest, held, has_begun = hashlib.sha256(), b"", False
+    for at in range(gap.end() if gap else 0, len(raw), _DIGEST_STEP):
+        piece = held + raw[at : at + _DIGEST_STEP].replace(b"\r", b"")
+        piece = piece if has_begun else piece.lstrip()
+        sound = piece.rstrip()
+        held, has_begun = piece[len(sound) :], has_begun or bool(sound)
+        digest.update(sound)
+    return digest.hexdigest()[:16]
 
 
 def _dedupe_key(headers: Headers, raw: bytes) -> str:

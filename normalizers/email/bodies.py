@@ -18,6 +18,7 @@ __all__ = ["Body", "read_body"]
 
 MAX_TEXT_CHARACTERS = 1_000_000
 MAX_FILENAME_BYTES = 255
+_MAX_TEXT_BYTES = 4 * MAX_TEXT_CHARACTERS
 
 _TYPES = mimetypes.MimeTypes()
 # How files begin → what they are (https://mimesniff.spec.whatwg.org/, the ones mails carry).
@@ -69,24 +70,31 @@ class Body:
 
 def _unflowed(text: str, *, delete_space: bool) -> str:
     """Format=flowed (RFC 3676) with its soft line breaks undone."""
-    out: list[str] = []
-    joins = False
-    last_depth = 0
+    paragraphs: list[list[str]] = []
+    joins, last_depth = False, 0
     for line in text.split("\n"):
         depth = len(line) - len(line.lstrip(">"))
         content = line[depth:].removeprefix(" ")
         soft = content.endswith(" ") and content != "-- "
         shown = content[:-1] if soft and delete_space else content
         if joins and depth == last_depth and content != "-- ":
-            out[-1] += shown
+            paragraphs[-1].append(shown)
         else:
-            out.append(">" * depth + (" " if depth else "") + shown)
+            paragraphs.append([">" * depth + (" " if depth else ""), shown])
         joins, last_depth = soft, depth
-    return "\n".join(out)
+    return "\n".join("".join(pieces) for pieces in paragraphs)
+
+
+def _cut(content: bytes) -> bytes:
+    """At most _MAX_TEXT_BYTES of *content*, to the end of a line where there is one."""
+    if len(content) <= _MAX_TEXT_BYTES:
+        return content
+    end = content.rfind(b"\n", _MAX_TEXT_BYTES // 2, _MAX_TEXT_BYTES)
+    return content[: end + 1 if end > 0 else _MAX_TEXT_BYTES]
 
 
 def _text_in(part: Part) -> str:
-    content = part.content
+    content = _cut(part.content)
     hint = part.headers.hint
     if part.media_type == "text/html":
         hint = charset_named_in(content) or hint

@@ -1,7 +1,7 @@
 """HTML of strangers: made harmless for the screen, and plain text from it."""
 
 import re
-from html import escape
+from html import escape, unescape
 
 import nh3
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -15,23 +15,10 @@ MAX_DEPTH = 200
 _MAX_TEXT_SOURCE = 2 * 1024 * 1024
 
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,15})[^<>]{0,4000}>")
-_VOID = frozenset(
-    [
-        "area",
-        "base",
-        "br",
-        "col",
-        "embed",
-        "hr",
-        "img",
-        "input",
-        "link",
-        "meta",
-        "param",
-        "source",
-        "track",
-        "wbr",
-    ]
+# Elements without an end tag, and those whose end tag is optional: they say nothing of depth.
+_UNCOUNTED = frozenset(
+    "area base br col embed hr img input link meta param source track wbr"  # noqa: SIM905
+    " p li td th tr dt dd option tbody thead tfoot colgroup body html head".split()
 )
 _HIDDEN = frozenset(
     ["head", "script", "style", "template", "title", "noscript", "svg", "math", "object", "iframe"]
@@ -96,15 +83,21 @@ def charset_named_in(html: bytes) -> str | None:
     return found[1].decode("ascii") if found else None
 
 
-def _depth(html: str) -> int:
-    """How deep elements may nest, at most: tags that open minus tags that close."""
-    depth = deepest = 0
+def _is_tame(html: str) -> bool:
+    """Whether *html* is small and shallow enough for a real parser.
+
+    Parsers look through all open elements again and again, so depth costs its square.
+    """
+    if len(html) > MAX_HTML_CHARACTERS:
+        return False
+    depth = 0
     for match in _TAG.finditer(html):
-        if match[2].lower() in _VOID:
+        if match[2].lower() in _UNCOUNTED:
             continue
         depth = max(0, depth - 1) if match[1] else depth + 1
-        deepest = max(deepest, depth)
-    return deepest
+        if depth > MAX_DEPTH:
+            return False
+    return True
 
 
 def _no_remote_image(tag: str, attribute: str, value: str) -> str | None:
@@ -119,7 +112,7 @@ def harmless(html: str) -> str | None:
 
     Pictures of the mail itself keep their ``cid:`` address.
     """
-    if len(html) > MAX_HTML_CHARACTERS or _depth(html) > MAX_DEPTH:
+    if not _is_tame(html):
         return None
     shown = nh3.clean(
         html,
@@ -199,9 +192,37 @@ def _leave(tag: str, out: _Text) -> None:
         out.line(2 if tag in _PARAGRAPHS else 1)
 
 
+_LINE_TAG = re.compile(
+    r"</?(?:p|div|br|tr|li|h[1-6]|table|ul|ol|blockquote)\b[^<>]{0,4000}>", re.IGNORECASE
+)
+_ANY_TAG = re.compile(r"</?[a-zA-Z!][^<>]{0,4000}>")
+
+
+def _without(html: str, opening: str, closing: str) -> str:
+    """*html* without what stands between *opening* and *closing*; one pass."""
+    begins, ends = re.compile(opening, re.IGNORECASE), re.compile(closing, re.IGNORECASE)
+    kept, at = [], 0
+    while (begin := begins.search(html, at)) and (end := ends.search(html, begin.end())):
+        kept.append(html[at : begin.start()])
+        at = end.end()
+    return "".join([*kept, html[at:]])
+
+
+def _rough_text(html: str) -> str:
+    """The text of HTML that no parser should be given: tags are cut out."""
+    shown = _without(html, "<!--", "-->")
+    for name in ("script", "style", "head"):
+        shown = _without(shown, rf"<{name}\b", rf"</{name}\s*>")
+    shown = _ANY_TAG.sub(" ", _LINE_TAG.sub("\n", shown))
+    lines = (" ".join(line.split()) for line in unescape(shown).split("\n"))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
 def text_of(html: str) -> str:
-    """The text that a reader of *html* would see; walks without recursion, so no depth can hurt."""
-    root = LexborHTMLParser(html[:_MAX_TEXT_SOURCE]).root
+    """The text that a reader of *html* would see."""
+    if not _is_tame(html):
+        return clean(_rough_text(html[:_MAX_TEXT_SOURCE]))
+    root = LexborHTMLParser(html).root
     out = _Text()
     if root is None:
         return ""

@@ -2,6 +2,7 @@
 
 import binascii
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from normalizers.email.headers import Headers, parameters, read_block
@@ -9,9 +10,13 @@ from normalizers.email.headers import Headers, parameters, read_block
 __all__ = ["Part", "Tree", "read_tree"]
 
 MAX_PARTS = 200
-MAX_DEPTH = 20
+MAX_DEPTH = 50
 _MAX_DELIMITER_HITS = 20_000
 
+_SPACE = b" \t\r\n"
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_NOT_BASE64 = bytes(set(range(256)) - set(_ALPHABET))
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,3}")
 _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/=\s]*")
 _GUESSED_BOUNDARY = re.compile(rb"(?:^|\n)--([^\s-][^\r\n]{3,69}?)[ \t]*\r?\n")
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
@@ -73,18 +78,26 @@ class Tree:
 
 def _from_base64(raw: bytes) -> bytes:
     """*raw* decoded; a footer that a mailing list put after the last line is left out."""
-    lines = raw.split(b"\n")
-    sound: list[bytes] = []
-    for line in lines:
-        if not _BASE64_LINE.fullmatch(line) and (sound or b" " in line.strip()):
-            break
-        sound.append(line)
-        if b"=" in line:
-            break
-    kept = re.sub(rb"[^A-Za-z0-9+/]", b"", b"".join(sound) or raw)
+    compact = raw.translate(None, _SPACE)
+    if not _BASE64.fullmatch(compact):
+        compact = b"".join(_base64_lines(raw)) or compact
+        compact = compact.translate(None, _NOT_BASE64)
+    kept = compact.rstrip(b"=")
     if len(kept) % 4 == 1:
         kept = kept[:-1]
     return binascii.a2b_base64(kept + b"=" * (-len(kept) % 4))
+
+
+def _base64_lines(raw: bytes) -> Iterator[bytes]:
+    """The lines of *raw* up to the first that is none of base64, or up to the padding."""
+    begun = False
+    for line in raw.split(b"\n"):
+        if not _BASE64_LINE.fullmatch(line) and (begun or b" " in line.strip()):
+            return
+        begun = True
+        yield line
+        if b"=" in line:
+            return
 
 
 def from_uuencode(raw: bytes) -> bytes:
@@ -203,7 +216,7 @@ def read_tree(raw: bytes) -> Tree:
         part = waiting.pop()
         if not part.is_multipart:
             continue
-        if part.depth >= MAX_DEPTH:
+        if part.depth > MAX_DEPTH:
             defects.append(f"parts nested deeper than {MAX_DEPTH}")
             continue
         part.children = _children(part)
