@@ -285,7 +285,11 @@ def test_a_package_that_cannot_be_had(checkout: Path, run: Run) -> None:
 def test_settings_of_pip_that_mislead(checkout: Path, run: Run) -> None:
     """A user's habit of installing elsewhere does not lead the packages astray."""
     outcome = run(
-        "up", PIP_USER="1", PIP_TARGET=str(checkout.parent / "target"), PYTHONPATH="/nowhere"
+        "up",
+        PIP_USER="1",
+        PIP_REQUIRE_HASHES="1",
+        PIP_TARGET=str(checkout.parent / "target"),
+        PYTHONPATH="/nowhere",
     )
     assert outcome.stdout.startswith("['up']")
     assert not (checkout.parent / "target").exists()
@@ -323,6 +327,18 @@ def test_a_python_too_old(checkout: Path) -> None:
     )
     assert outcome.stderr.startswith("hubctl: Python 3.11 or later is needed")
     assert outcome.returncode == 1
+
+
+@pytest.mark.parametrize("name", ["chaos", "bench"])
+def test_tools_of_the_tests(checkout: Path, run: Run, name: str) -> None:
+    """They run where the user stands, and import their own modules by either name."""
+    folder = checkout / "tests" / name
+    folder.mkdir(parents=True)
+    (folder / "words.py").write_text("import sys; said = sys.argv[1:]")
+    (folder / "__main__.py").write_text(
+        f"import words\nfrom {name} import words\nprint(words.said)"
+    )
+    assert run(name, "--json").stdout == "['--json']\n"
 
 
 def test_lint_knows_its_checks(run: Run) -> None:
