@@ -19,7 +19,15 @@ from hub.store import ledger as rows
 from hub.store.inbox import short_key
 from hub.store.ledger import NewAllowance, Reader
 
-__all__ = ["is_windowed", "known", "open_allowances", "refund", "reply_states", "reserve"]
+__all__ = [
+    "exhaust",
+    "is_windowed",
+    "known",
+    "open_allowances",
+    "refund",
+    "reply_states",
+    "reserve",
+]
 
 
 def is_windowed(capabilities: Capabilities) -> bool:
@@ -111,3 +119,8 @@ async def reserve(
 async def refund(tx: Transaction, allowance_id: UUID, cost: int) -> None:
     """Give back what was reserved for something that was proven not sent."""
     await rows.refund(tx, allowance_id, cost)
+
+
+async def exhaust(tx: Transaction, allowance_id: UUID) -> None:
+    """The platform says that the allowance is used up, whatever we had counted."""
+    await rows.exhaust(tx, allowance_id)

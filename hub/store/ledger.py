@@ -8,7 +8,15 @@ from uuid import UUID
 from hub.ids import new_id
 from hub.store.database import Transaction
 
-__all__ = ["NewAllowance", "Reader", "insert_allowances", "open_rows", "refund", "reserve"]
+__all__ = [
+    "NewAllowance",
+    "Reader",
+    "exhaust",
+    "insert_allowances",
+    "open_rows",
+    "refund",
+    "reserve",
+]
 
 
 class Reader(Protocol):
@@ -99,3 +107,8 @@ async def refund(tx: Transaction, allowance_id: UUID, cost: int) -> None:
     await tx.fetch(
         "UPDATE allowances SET remaining = remaining + $2 WHERE id = $1", allowance_id, cost
     )
+
+
+async def exhaust(tx: Transaction, allowance_id: UUID) -> None:
+    """Take all that is left of the allowance."""
+    await tx.fetch("UPDATE allowances SET remaining = 0 WHERE id = $1", allowance_id)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from hub.ids import new_id
 from hub.store.database import Transaction
+from hub.store.ledger import Reader
 
 __all__ = [
     "DraftChange",
@@ -161,9 +162,9 @@ async def lock_held(tx: Transaction, conversations: Iterable[UUID]) -> list[Any]
     )
 
 
-async def drafts_of(tx: Transaction, messages: Iterable[UUID]) -> list[Any]:
+async def drafts_of(reader: Reader, messages: Iterable[UUID]) -> list[Any]:
     """The drafts of *messages*, in order."""
-    return await tx.fetch(
+    return await reader.fetch(
         "SELECT id, message_id, position, role, call, state, epoch, tries, external_id, results, "
         "allowance_id, error, started_at, finished_at FROM drafts WHERE message_id = ANY($1::uuid[]) "
         "ORDER BY message_id, position",

@@ -1,0 +1,239 @@
+"""Taking a reply in: refused early with a reason, or stored with its drafts in one transaction."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from hub.core import Core
+from hub.errors import WindowClosed
+from hub.ids import new_id, read_id, show_id
+from hub.model import Address, Attachment, ConversationRef, Draft, Message, Participant, public_json
+from hub.outbox import raise_replies, tell, to_json
+from hub.replies.composing import Outlet, Stored, compose, new_drafts, outlet_of
+from hub.replies.errors import AccountRemoved, InvalidReply
+from hub.replies.request import Author, ReplyRequest, kind_of, readable
+from hub.store import Transaction, outbox, replies
+
+__all__ = ["Accepted", "accept"]
+
+
+class Accepted(NamedTuple):
+    """A reply that will be sent: *message* is what the API shows of it."""
+
+    message_id: UUID
+    message: Mapping[str, Any]
+    destinations: frozenset[str]
+
+    def ring(self, core: Core) -> None:
+        """Wake those who have work now; after the commit."""
+        core.bells.ring("reply")
+        if self.destinations:
+            core.bells.ring("deliver")
+
+
+async def accept(
+    core: Core, tx: Transaction, conversation: Any, request: ReplyRequest, *, author: Author
+) -> Accepted:
+    """Store *request* as the next message of *conversation* (its row, or anything with its ``id``).
+
+    What the platform does not allow now is held for the customer where the account's plan says so.
+    The caller commits, then calls :meth:`Accepted.ring`.
+
+    Raises:
+        InvalidReply: the request refers to what is not there, or says nothing.
+        WindowClosed, Unsupported: the channel cannot say it.
+        AccountRemoved: the account is not configured any more.
+    """
+    request.check()
+    place = await replies.lock_conversation(tx, conversation["id"])
+    outlet = outlet_of(core, place["account"])
+    if outlet is None:
+        raise AccountRemoved(place["account"])
+    made = _Making(core, tx, place, request, author)
+    await made.look_up()
+    return await made.store(outlet)
+
+
+class _Making:
+    """One reply on its way into the database."""
+
+    def __init__(
+        self, core: Core, tx: Transaction, place: Any, request: ReplyRequest, author: Author
+    ) -> None:
+        self._core, self._tx, self._place = core, tx, place
+        self._request, self._author = request, author
+        self._own = new_id()
+        self._now: datetime = core.clock()
+        self._stored = Stored(request=request)
+        self._files: tuple[Attachment, ...] = ()
+
+    async def look_up(self) -> None:
+        """Find what the request refers to, and enter the files that are to be fetched."""
+        context, external_id = await self._answered()
+        self._files = await self._attachments()
+        shown = tuple(one.id for one in self._files if one.id)
+        self._stored = Stored(
+            request=self._request, context=context, in_reply_to=external_id, attachments=shown
+        )
+
+    async def _answered(self) -> tuple[Mapping[str, Any], str | None]:
+        """What answering the message of ``in_reply_to`` needs, and its external id."""
+        shown = self._request.in_reply_to
+        if shown is None:
+            return {}, None
+        own = read_id("msg", shown)
+        row = own and await replies.message_of(self._tx, own, self._place["id"])
+        if not row:
+            raise InvalidReply("no message of this conversation", "/in_reply_to")
+        if row["direction"] == "outbound":
+            return {}, row["external_id"]
+        return _object(row["reply_context"]), row["external_id"]
+
+    async def _attachments(self) -> tuple[Attachment, ...]:
+        uploaded = {one.id: read_id("att", one.id) for one in self._request.attachments if one.id}
+        ids = [own for own in uploaded.values() if own]
+        rows = await replies.own_attachments(
+            self._tx, ids, self._author.token_id, self._place["id"]
+        )
+        files, urls = [], []
+        for number, one in enumerate(self._request.attachments):
+            if one.url:
+                files.append(self._shown(own := new_id(), one.kind, "pending", one.filename))
+                urls.append((own, one.kind, one.filename, to_json({"url": one.url})))
+                continue
+            row = rows.get(uploaded[one.id or ""] or self._own)
+            if row is None or row["state"] != "stored":
+                raise InvalidReply("no uploaded file of that id", f"/attachments/{number}/id")
+            files.append(self._shown_row(row))
+        await replies.insert_attachment_urls(
+            self._tx, urls, self._own, self._place["account"], self._now
+        )
+        await replies.claim_attachments(self._tx, ids, self._own)
+        return tuple(files)
+
+    def _shown_row(self, row: Any) -> Attachment:
+        return self._shown(
+            row["id"],
+            row["kind"],
+            row["state"],
+            row["filename"],
+            mime_type=row["mime_type"],
+            size_bytes=row["size_bytes"],
+            sha256=row["sha256"],
+        )
+
+    def _shown(
+        self, own: UUID, kind: Any, state: Any, filename: str | None, **facts: Any
+    ) -> Attachment:
+        public = show_id("att", own)
+        base = (self._core.settings.hub.public_url or "").rstrip("/")
+        url = f"{base}/v1/attachments/{public}"
+        return Attachment(kind=kind, id=public, filename=filename, state=state, url=url, **facts)
+
+    async def store(self, outlet: Outlet) -> Accepted:
+        """Compose, insert, and tell."""
+        drafts, closed = await self._compose(outlet)
+        status = "held" if closed else "queued"
+        seq = (await outbox.next_seqs(self._tx, {self._place["id"]: 1}, self._now))[
+            self._place["id"]
+        ] + 1
+        error = closed.as_json() if closed else None
+        body = self._body(seq, drafts) | {
+            "status": status,
+            "status_at": self._now,
+            "error": error,
+        }
+        row = outbox.NewOutbound(
+            self._own,
+            self._place["id"],
+            seq,
+            self._place["account"],
+            self._place["channel"],
+            str(body["kind"]),
+            str(self._own),
+            to_json(body),
+            to_json(self._stored),
+            status,
+            to_json(error) if error else None,
+        )
+        await outbox.insert_outbound(self._tx, [row], self._now)
+        await outbox.insert_drafts(self._tx, new_drafts(self._own, drafts))
+        told = row._asdict() | {"queue": self._place["queue"]}
+        rung = await tell(self._tx, self._core.settings, [told], self._now)
+        if status == "queued":
+            await raise_replies(self._tx, [(self._place["account"], self._place["id"])])
+        return Accepted(self._own, body, rung)
+
+    async def _compose(self, outlet: Outlet) -> tuple[Sequence[Draft], WindowClosed | None]:
+        """The drafts, or why there are none now and the reply is held."""
+        try:
+            drafts = await compose(
+                self._tx,
+                outlet,
+                self._place,
+                self._stored,
+                self._own,
+                self._now,
+                wait_for_files=False,
+            )
+        except WindowClosed as error:
+            if outlet.when_closed == "fail":
+                raise
+            return (), error
+        if await self._queues_behind_held():
+            return (), WindowClosed("an earlier reply waits for the customer")
+        return drafts, None
+
+    async def _queues_behind_held(self) -> bool:
+        """Held replies go out first; a template is made for a closed window and need not wait."""
+        if self._request.template is not None:
+            return False
+        following = self._place["last_seq"] + 1
+        return await replies.earlier_held(self._tx, self._place["id"], following)
+
+    def _body(self, seq: int, drafts: Sequence[Draft]) -> dict[str, Any]:
+        names = tuple(one.filename or one.kind for one in self._files)
+        message = Message(
+            channel=self._place["channel"],
+            account=self._place["account"],
+            direction="outbound",
+            kind=kind_of(self._request),
+            text=readable(self._request, names),
+            html=self._request.html,
+            subject=self._request.subject,
+            sender=Participant("agent", _agent(self._place, self._author), self._author.name),
+            conversation=ConversationRef(
+                show_id("cnv", self._place["id"]),
+                self._place["thread_key"],
+                self._place["is_group"],
+                self._place["queue"],
+            ),
+            dedupe_key=str(self._own),
+            sent_at=self._now,
+            id=show_id("msg", self._own),
+            seq=seq,
+            in_reply_to=self._request.in_reply_to,
+            attachments=self._files,
+            location=self._request.location,
+            extra=_extra(self._request, drafts),
+        )
+        return public_json(message)
+
+
+def _agent(place: Any, author: Author) -> Address:
+    return Address("hub", place["account"], author.name)
+
+
+def _extra(request: ReplyRequest, drafts: Sequence[Draft]) -> Mapping[str, Any]:
+    """What the common shape has no field for: menu, template, link, and what was downgraded."""
+    said = {"menu": request.menu, "template": request.template, "link": request.link}
+    extra: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    notes = [draft.note for draft in drafts if draft.note]
+    return extra | ({"notes": notes} if notes else {})
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    return msgspec.json.decode(text, type=dict[str, Any])

@@ -1,0 +1,167 @@
+"""From what a helpdesk wrote to the drafts of its channel: when it is accepted, and again in the lane."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, Protocol
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from hub import ledger
+from hub.channel import Capabilities, Sender
+from hub.errors import Unsupported
+from hub.ids import read_id, show_id
+from hub.model import Address, Draft, Reply, ReplyAttachment
+from hub.outbox import to_json
+from hub.replies.request import ReplyRequest
+from hub.store import outbox, replies
+from hub.store.ledger import Reader
+
+__all__ = ["NotReady", "Outlet", "Stored", "compose", "new_drafts", "outlet_of", "read_draft"]
+
+
+class Stored(Struct, frozen=True, kw_only=True):
+    """What a queued reply keeps of its request, to be composed again from it.
+
+    *context* is what the sender of the channel needs to answer; *attachments* are the ids of its files
+    in order, also of those that are fetched from a URL. *forced*: a person asked to try it now.
+    """
+
+    request: ReplyRequest
+    context: Mapping[str, Any] = {}
+    in_reply_to: str | None = None
+    attachments: tuple[str, ...] = ()
+    forced: bool = False
+
+
+class NotReady(Exception):
+    """A file of the reply is still being fetched."""
+
+
+class Plan(Protocol):
+    """What is configured for the account."""
+
+    @property
+    def when_closed(self) -> Literal["hold", "fail"]: ...
+    @property
+    def channel(self) -> Any: ...
+    @property
+    def enabled(self) -> bool: ...
+
+
+class Outlet(NamedTuple):
+    """How an account sends: its sender, what its channel can do, and what to do when it may not."""
+
+    sender: Sender
+    capabilities: Capabilities
+    when_closed: Literal["hold", "fail"]
+
+    @property
+    def windowed(self) -> bool:
+        """Whether the ledger counts for this channel."""
+        return ledger.is_windowed(self.capabilities)
+
+
+def outlet_of(core: Any, account: str) -> Outlet | None:
+    """How *account* sends; None when it is not configured, or is not to send."""
+    running = core.accounts.get(account)
+    if running is None or not running.plan.enabled or running.sender is None:
+        return None
+    return Outlet(running.sender, running.plan.channel.capabilities, running.plan.when_closed)
+
+
+async def compose(
+    reader: Reader,
+    outlet: Outlet,
+    place: Any,
+    stored: Stored,
+    message_id: UUID,
+    created_at: datetime,
+    *,
+    wait_for_files: bool,
+) -> Sequence[Draft]:
+    """The drafts that say *stored* in the conversation *place* (its row) as things are now.
+
+    Raises:
+        WindowClosed, Unsupported: as the channel's sender says.
+        NotReady: a file is not there yet; only with *wait_for_files*.
+    """
+    files = await _files(reader, stored, wait_for_files=wait_for_files)
+    known = await ledger.known(reader, [place["id"]]) if outlet.windowed else {}
+    reply = _reply(place, stored, files, message_id, created_at)
+    drafts = outlet.sender.compose(reply, known.get(place["id"], ()))
+    if not any(draft.role == "say" for draft in drafts):
+        raise Unsupported("there is nothing that this channel could say of it")
+    return drafts
+
+
+def _reply(
+    place: Any,
+    stored: Stored,
+    files: tuple[ReplyAttachment, ...],
+    message_id: UUID,
+    created_at: datetime,
+) -> Reply:
+    request = stored.request
+    return Reply(
+        to=Address(place["address_scheme"], place["address_scope"], place["address_value"]),
+        thread_key=place["thread_key"],
+        text=request.text,
+        html=request.html,
+        subject=request.subject,
+        attachments=files,
+        menu=request.menu,
+        template=request.template,
+        location=request.location,
+        link=request.link,
+        in_reply_to=stored.in_reply_to,
+        reply_context=stored.context or msgspec.json.decode(place["reply_context"]),
+        last_inbound_at=place["last_inbound_at"],
+        message_id=show_id("msg", message_id),
+        created_at=created_at,
+    )
+
+
+async def _files(
+    reader: Reader, stored: Stored, *, wait_for_files: bool
+) -> tuple[ReplyAttachment, ...]:
+    ids = [own for shown in stored.attachments if (own := read_id("att", shown))]
+    found = await replies.attachments_of(reader, ids)
+    files = []
+    for own in ids:
+        row = found.get(own)
+        if row is None:
+            raise Unsupported("a file of this reply is gone")
+        if row["state"] != "stored" and wait_for_files:
+            if row["state"] == "pending":
+                raise NotReady
+            raise Unsupported(f"a file of this reply could not be fetched: {row['error'] or ''}")
+        files.append(_file(row))
+    return tuple(files)
+
+
+def _file(row: Any) -> ReplyAttachment:
+    kind: Any = "image" if row["kind"] == "sticker" else row["kind"]
+    return ReplyAttachment(
+        kind=kind,
+        filename=row["filename"],
+        mime_type=row["mime_type"],
+        size_bytes=row["size_bytes"],
+        sha256=row["sha256"],
+        id=show_id("att", row["id"]),
+        url=msgspec.json.decode(row["source"]).get("url"),
+    )
+
+
+def new_drafts(message_id: UUID, drafts: Sequence[Draft]) -> list[outbox.NewDraft]:
+    """*drafts* as rows to be."""
+    return [
+        outbox.NewDraft(message_id, position, draft.role, to_json(draft))
+        for position, draft in enumerate(drafts)
+    ]
+
+
+def read_draft(row: Any) -> Draft:
+    """The draft behind a row."""
+    return msgspec.json.decode(row["call"], type=Draft)

@@ -1,0 +1,66 @@
+"""Saying no to those who want something said, and the reasons of the hub's own for a failed reply."""
+
+from hub.errors import HubError, SendError
+
+__all__ = [
+    "AccountRemoved",
+    "Cancelled",
+    "Expired",
+    "HeldTooLong",
+    "Incomplete",
+    "InvalidReply",
+    "NotNow",
+    "UnknownMessage",
+]
+
+
+class InvalidReply(HubError):
+    """The reply cannot be sent as it stands."""
+
+    def __init__(self, detail: str, pointer: str = "") -> None:
+        """*pointer* is a JSON pointer to the field that is wrong."""
+        super().__init__(detail)
+        self.detail = detail
+        self.pointer = pointer
+
+
+class UnknownMessage(HubError):
+    """There is no such outbound message."""
+
+
+class NotNow(HubError):
+    """The message is not in a state in which this can be done."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class Cancelled(SendError):
+    """A person cancelled the reply."""
+
+    code = "cancelled"
+
+
+class HeldTooLong(SendError):
+    """The customer did not write again in time, so the held reply was given up."""
+
+    code = "hold_expired"
+
+
+class AccountRemoved(SendError):
+    """The account is not configured any more."""
+
+    code = "account_removed"
+
+
+class Expired(SendError):
+    """What was to be said was of use for a short time only, and that is over."""
+
+    code = "expired"
+
+
+class Incomplete(SendError):
+    """Part of the reply may have gone out; nobody decided in time what to do, so the rest was given up."""
+
+    code = "incomplete"

@@ -1,0 +1,323 @@
+"""What a lane's holder writes: each function is one transaction, and fails once the lane is lost.
+
+The locks are taken in the order of :mod:`hub.store.outbox`; the lane's own row comes last.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from hub import ledger
+from hub.core import Core
+from hub.errors import SendError, WindowClosed
+from hub.model import Draft, Receipt
+from hub.outbox import Change, apply_early, change_status, to_json
+from hub.outbox.states import worst
+from hub.replies.pace import Pace
+from hub.store import AWAY, Transaction, outbox, replies
+from hub.store.inbox import short_key
+from hub.store.replies import Fenced, Intent, ReplyLane
+
+__all__ = ["Changed", "Fenced", "Holder", "Try", "age_s", "results_of"]
+
+T = TypeVar("T")
+
+INSIST_S = 60.0
+"""For how long the outcome of a call is kept in memory when the database is away."""
+
+_log = structlog.get_logger("hub.replies")
+
+
+class Changed(Exception):
+    """A person or a report has changed the message meanwhile; it is looked at again."""
+
+
+class Try(NamedTuple):
+    """One call that is about to be made, or was: the draft, its row, and what it reserved."""
+
+    message: Any
+    row: Any
+    draft: Draft
+    number: int
+    allowance_id: UUID | None
+
+
+class Holder:
+    """Who holds a lane, and the only hand that writes to its messages."""
+
+    def __init__(self, core: Core, lane: ReplyLane, pace: Pace, claimed: float) -> None:
+        """*claimed* is when the claim was asked for, by the monotonic clock: never later than the
+        database gave the lease."""
+        self.core = core
+        self.lane = lane
+        self.pace = pace
+        self.destinations: set[str] = set()
+        self._expires = claimed + pace.lease_s
+
+    @property
+    def left_s(self) -> float:
+        """How much of the lease is left for certain."""
+        return self._expires - time.monotonic()
+
+    def renewed(self, asked: float) -> None:
+        """The lease was prolonged by a statement that was sent at *asked*."""
+        self._expires = max(self._expires, asked + self.pace.lease_s)
+
+    async def write(
+        self, work: Callable[[Transaction], Awaitable[T]], *, insist_s: float = 0.0
+    ) -> T:
+        """The result of *work* in a transaction that commits only while the lane is ours.
+
+        While the database is away it is tried again for *insist_s*; *work* must not mind that an
+        earlier try was committed after all.
+
+        Raises:
+            Fenced: the lane is another's; nothing was written.
+        """
+        until = time.monotonic() + insist_s
+        while True:
+            try:
+                return await self._write(work)
+            except AWAY as error:
+                if time.monotonic() > until:
+                    raise
+                _log.warning("database_away", error=type(error).__name__)
+                await asyncio.sleep(0.3)
+
+    async def _write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        asked = time.monotonic()
+
+        async def fenced(tx: Transaction) -> T:
+            await replies.lock_conversation(tx, self.lane.conversation_id)
+            done = await work(tx)
+            await replies.fence(tx, self.lane, self.pace.lease_s)
+            return done
+
+        done = await self.core.db.transaction(fenced)
+        self.renewed(asked)
+        return done
+
+    # -- before the call ---------------------------------------------------------------------------
+
+    async def begin(self, message: Any, row: Any, draft: Draft, *, windowed: bool) -> Try:
+        """Commit the intent to make the call, with what it takes from an allowance.
+
+        Raises:
+            WindowClosed: no allowance has enough left.
+            Changed: the draft does not wait any more.
+        """
+
+        async def work(tx: Transaction) -> UUID | None:
+            locked = await outbox.lock_messages(tx, [message["id"]])
+            if not locked or locked[0]["status"] not in ("queued", "sending"):
+                raise Changed
+            allowance_id: UUID | None = row["allowance_id"]
+            if windowed and draft.role == "say" and draft.cost and allowance_id is None:
+                allowance_id = await self._reserve(tx, draft)
+            intent = Intent(row["id"], self.lane.epoch, self.core.name, allowance_id)
+            if not await replies.begin_draft(tx, intent, self.core.clock()):
+                raise Changed
+            if locked[0]["status"] != "sending":
+                await self._quietly(tx, message["id"], "sending")
+            return allowance_id
+
+        return Try(message, row, draft, row["tries"] + 1, await self.write(work))
+
+    async def _reserve(self, tx: Transaction, draft: Draft) -> UUID | None:
+        conversation_id = self.lane.conversation_id
+        named = UUID(draft.allowance) if draft.allowance else None
+        now = self.core.clock()
+        taken = await ledger.reserve(tx, conversation_id, draft.cost, now, named)
+        if taken is None and (await ledger.known(tx, [conversation_id])).get(conversation_id):
+            raise WindowClosed("what the platform allows until the customer writes is used up")
+        return taken
+
+    async def _quietly(
+        self, tx: Transaction, message_id: UUID, status: str, error: SendError | None = None
+    ) -> None:
+        """Change a status that is the hub's own business and is not told."""
+        shown = error.as_json() if error else None
+        now = self.core.clock()
+        patch = to_json({"status": status, "status_at": now, "error": shown})
+        change = outbox.StatusChange(
+            message_id, status, None, to_json(shown) if shown else None, patch
+        )
+        await outbox.change_messages(tx, [change], now)
+
+    async def _change(self, tx: Transaction, change: Change) -> None:
+        rung = await change_status(tx, self.core.settings, [change], self.core.clock())
+        self.destinations |= rung
+
+    async def replace_drafts(self, message: Any, drafts: Sequence[outbox.NewDraft]) -> None:
+        """Put newly composed drafts in the place of those of which none has left."""
+
+        async def work(tx: Transaction) -> None:
+            locked = await outbox.lock_messages(tx, [message["id"]])
+            if not locked or locked[0]["status"] not in ("queued", "sending"):
+                raise Changed
+            await replies.remove_drafts(tx, message["id"])
+            await outbox.insert_drafts(tx, drafts)
+
+        await self.write(work)
+
+    # -- after the call ----------------------------------------------------------------------------
+
+    async def took(self, message: Any, row: Any, receipt: Receipt) -> None:
+        """The platform took the call: keep its ids and results, and what it had reported before."""
+        status = receipt.status if row["role"] == "say" else "sent"
+        external_id = short_key(receipt.external_id) if receipt.external_id else None
+        ids = [one for one in (external_id, *map(short_key, receipt.known_ids)) if one]
+        results = to_json(receipt.results)
+        account = self.lane.account
+
+        async def work(tx: Transaction) -> None:
+            now = self.core.clock()
+            await outbox.lock_external_ids(tx, [(account, one) for one in ids])
+            locked = (await outbox.lock_messages(tx, [message["id"]]))[0]
+            await replies.finish_draft(
+                tx, row["id"], status, now, external_id=external_id, results=results
+            )
+            if ids:
+                await outbox.remember_own_ids(
+                    tx, account, self.lane.conversation_id, message["id"], ids
+                )
+            await self._settle(tx, locked, external_id)
+            if ids:
+                self.destinations |= await apply_early(
+                    tx, self.core.settings, account, message["id"], ids, now
+                )
+
+        await self.write(work, insist_s=INSIST_S)
+
+    async def _settle(self, tx: Transaction, locked: Any, external_id: str | None) -> None:
+        """Give a locked message the status that its drafts say; its first external id is its own."""
+        drafts = await outbox.drafts_of(tx, [locked["id"]])
+        status = worst([row["state"] for row in drafts if row["role"] == "say"])
+        first = external_id if locked["external_id"] is None else None
+        if status == "queued" and locked["status"] == "sending":
+            status = "sending"  # files are prepared, nothing is said yet
+        if status != locked["status"] or first:
+            await self._change(tx, Change(locked["id"], status, None, first))
+
+    async def reuse(self, row: Any, results: str) -> None:
+        """Use what an equal prepare has brought before."""
+
+        async def work(tx: Transaction) -> None:
+            await replies.finish_draft(tx, row["id"], "sent", self.core.clock(), results=results)
+
+        await self.write(work, insist_s=INSIST_S)
+
+    async def again(
+        self, tried: Try, error: SendError, *, refund: bool, counts: bool = True
+    ) -> None:
+        """The call is to be made again later; *refund* when it is proven that nothing was sent."""
+
+        async def work(tx: Transaction) -> None:
+            now = self.core.clock()
+            locked = (await outbox.lock_messages(tx, [tried.message["id"]]))[0]
+            waits = await replies.give_back(
+                tx,
+                tried.row["id"],
+                now,
+                keep_allowance=not refund,
+                counts=counts,
+                error=to_json(error.as_json()),
+            )
+            if waits and refund and tried.allowance_id:
+                await ledger.refund(tx, tried.allowance_id, tried.draft.cost)
+            drafts = await outbox.drafts_of(tx, [locked["id"]])
+            status = worst([row["state"] for row in drafts if row["role"] == "say"])
+            if locked["status"] == "unknown":  # that was told; so is the good news
+                await self._change(tx, Change(locked["id"], status, error.as_json()))
+            else:
+                await self._quietly(tx, locked["id"], status, error)
+
+        await self.write(work, insist_s=INSIST_S)
+
+    async def unknown(self, message: Any, row: Any, error: SendError) -> None:
+        """Nobody knows whether the call arrived; it stands, and is told."""
+
+        async def work(tx: Transaction) -> None:
+            shown = error.as_json()
+            locked = (await outbox.lock_messages(tx, [message["id"]]))[0]
+            await replies.finish_draft(
+                tx, row["id"], "unknown", self.core.clock(), error=to_json(shown)
+            )
+            if locked["status"] in ("queued", "sending"):
+                await self._change(tx, Change(locked["id"], "unknown", shown))
+
+        await self.write(work, insist_s=INSIST_S)
+
+    async def fail(self, message: Any, error: SendError, tried: Try | None = None) -> None:
+        """The reply ends here: what has not gone out of it is given up, and why is told."""
+
+        async def work(tx: Transaction) -> None:
+            now = self.core.clock()
+            locked = (await outbox.lock_messages(tx, [message["id"]]))[0]
+            if locked["status"] not in ("queued", "sending", "unknown"):
+                raise Changed
+            shown = _error_of(error, await outbox.drafts_of(tx, [message["id"]]))
+            if tried is not None:
+                await replies.finish_draft(
+                    tx, tried.row["id"], "failed", now, error=to_json(error.as_json())
+                )
+                if tried.allowance_id:
+                    await ledger.refund(tx, tried.allowance_id, tried.draft.cost)
+            await replies.cancel_waiting_drafts(tx, [message["id"]], now)
+            await self._change(tx, Change(message["id"], "failed", shown))
+
+        await self.write(work, insist_s=INSIST_S)
+
+    async def hold(self, message: Any, error: WindowClosed, tried: Try | None = None) -> None:
+        """The reply waits until the customer writes."""
+
+        async def work(tx: Transaction) -> None:
+            locked = (await outbox.lock_messages(tx, [message["id"]]))[0]
+            if locked["status"] not in ("queued", "sending"):
+                raise Changed
+            shown = error.as_json()
+            if tried is not None:
+                await replies.give_back(
+                    tx,
+                    tried.row["id"],
+                    self.core.clock(),
+                    keep_allowance=False,
+                    counts=False,
+                    error=to_json(shown),
+                )
+            await self._change(tx, Change(message["id"], "held", shown))
+
+        await self.write(work, insist_s=INSIST_S)
+
+    async def exhausted(self, tried: Try) -> None:
+        """The platform has the last word: it allows nothing more under that allowance."""
+        if tried.allowance_id is not None:
+            taken = tried.allowance_id
+            await self.write(lambda tx: ledger.exhaust(tx, taken))
+
+
+def _error_of(error: SendError, drafts: Sequence[Any]) -> Mapping[str, Any]:
+    """*error* as it is shown, with how much of the reply is out."""
+    says = [row["state"] for row in drafts if row["role"] == "say"]
+    out = sum(state in ("sent", "delivered", "read") for state in says)
+    shown = dict(error.as_json())
+    return shown | {"parts": len(says), "parts_sent": out} if len(says) > 1 else shown
+
+
+def results_of(rows: Sequence[Any]) -> Mapping[str, Any]:
+    """What the drafts before have brought, under the names that later ones use."""
+    results: dict[str, Any] = {}
+    for row in rows:
+        results |= msgspec.json.decode(row["results"], type=dict[str, Any])
+    return results
+
+
+def age_s(at: datetime | None, now: datetime) -> float:
+    """How long ago *at* was, in seconds."""
+    return (now - at).total_seconds() if at else 0.0

@@ -1,0 +1,85 @@
+"""What a helpdesk may ask to have said: the body of ``POST /v1/conversations/{id}/messages``."""
+
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct
+
+from hub.model import Link, Location, Menu, MessageKind, Template
+from hub.replies.errors import InvalidReply
+
+__all__ = ["AttachmentRequest", "Author", "ReplyRequest", "kind_of", "readable"]
+
+FileKind = Literal["image", "voice", "video", "file"]
+
+
+class AttachmentRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file to send: one that was uploaded, by *id*, or one to fetch, by *url*.
+
+    *kind* and *filename* say what a fetched file is; an uploaded one knows.
+    """
+
+    id: str | None = None
+    url: str | None = None
+    kind: FileKind = "file"
+    filename: str | None = None
+
+
+class ReplyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A reply as a helpdesk writes it; *in_reply_to* is the id of a message of the conversation."""
+
+    text: str | None = None
+    html: str | None = None
+    subject: str | None = None
+    attachments: tuple[AttachmentRequest, ...] = ()
+    menu: Menu | None = None
+    template: Template | None = None
+    location: Location | None = None
+    link: Link | None = None
+    in_reply_to: str | None = None
+
+    def check(self) -> None:
+        """Raises InvalidReply for what no channel could say."""
+        said = (self.menu, self.template, self.location, self.link)
+        has_text = any(value and value.strip() for value in (self.text, self.html))
+        if not has_text and not self.attachments and not any(said):
+            raise InvalidReply("there is nothing to say")
+        for number, attachment in enumerate(self.attachments):
+            if bool(attachment.id) == bool(attachment.url):
+                raise InvalidReply("wants either an id or a url", f"/attachments/{number}")
+
+
+class Author(Struct, frozen=True):
+    """Who says it: the *name* shown to people, and the API token that was used (None: the console)."""
+
+    name: str
+    token_id: UUID | None = None
+
+
+def kind_of(request: ReplyRequest) -> MessageKind:
+    """What kind of message the reply is shown as."""
+    if request.text or request.html or request.menu or request.template:
+        return "text"
+    if request.location:
+        return "location"
+    if request.link:
+        return "link"
+    return request.attachments[0].kind
+
+
+def readable(request: ReplyRequest, names: tuple[str, ...]) -> str:
+    """The reply as plain lines, for the plainest helpdesk; *names* are those of its files."""
+    lines = [request.text or request.html or ""]
+    if request.menu:
+        lines += [request.menu.title, *(f"- {choice.label}" for choice in request.menu.choices)]
+        lines += [request.menu.footer or ""]
+    if request.template:
+        lines.append(f"[template] {request.template.id}")
+    if request.location:
+        place = request.location
+        label = f"{place.label}, " if place.label else ""
+        lines.append(f"[location] {label}{place.latitude},{place.longitude}")
+    if request.link:
+        lines.append(f"[link] {request.link.title or request.link.url} {request.link.url}")
+    lines += [f"[file] {name}" for name in names]
+    return "\n".join(line for line in lines if line)

@@ -1,0 +1,40 @@
+"""What time decides: held replies that nobody waits for, and parts behind an ``unknown``."""
+
+from datetime import timedelta
+from typing import Any
+
+from hub.core import Core
+from hub.errors import SendError
+from hub.outbox import Change, change_status
+from hub.replies.errors import AccountRemoved, HeldTooLong, Incomplete
+from hub.replies.pace import Pace
+from hub.store import Transaction, replies
+
+__all__ = ["sweep"]
+
+
+async def sweep(core: Core, pace: Pace) -> frozenset[str]:
+    """Settle what has waited too long; returns the destinations to ring. Any process may, at any time."""
+    return await core.db.transaction(lambda tx: _sweep(core, pace, tx))
+
+
+async def _sweep(core: Core, pace: Pace, tx: Transaction) -> frozenset[str]:
+    now = core.clock()
+    settings = core.settings
+    unknown = await replies.stale_unknown(tx, now - timedelta(seconds=pace.parts_wait_s))
+    held = await replies.expired_held(
+        tx, now - timedelta(hours=settings.hub.hold_hours), list(settings.accounts)
+    )
+    if not unknown and not held:
+        return frozenset()
+    changes = [_failed(row, Incomplete()) for row in unknown]
+    changes += [
+        _failed(row, HeldTooLong() if row["expired"] else AccountRemoved(row["account"]))
+        for row in held
+    ]
+    await replies.cancel_waiting_drafts(tx, [change.message_id for change in changes], now)
+    return await change_status(tx, settings, changes, now)
+
+
+def _failed(row: Any, error: SendError) -> Change:
+    return Change(row["id"], "failed", error.as_json())

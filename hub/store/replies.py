@@ -1,0 +1,518 @@
+"""The lanes of replies and what waits in them.
+
+A holder's every write ends with :func:`fence`, which fails once somebody else has the lane; the lane's
+row is locked last, after conversations, messages, drafts and allowances.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from hub.store.database import Database, Transaction
+from hub.store.ledger import Reader
+from hub.text import clean
+
+__all__ = [
+    "Fenced",
+    "Intent",
+    "ReplyLane",
+    "attachments_of",
+    "begin_draft",
+    "cancel_waiting_drafts",
+    "claim_attachments",
+    "claim_one",
+    "claim_replies",
+    "conversation",
+    "conversation_of_event",
+    "drafts_ready",
+    "earlier_held",
+    "expired_held",
+    "fence",
+    "finish_draft",
+    "force",
+    "give_back",
+    "insert_attachment_urls",
+    "insert_exchanges",
+    "lock_conversation",
+    "message_of",
+    "own_attachments",
+    "place_of",
+    "release",
+    "remove_drafts",
+    "renew",
+    "requeue_drafts",
+    "shown",
+    "stale_unknown",
+    "waiting_messages",
+    "wake",
+]
+
+
+class Fenced(Exception):
+    """Another process holds the lane by now; whatever was to be written is thrown away."""
+
+
+class ReplyLane(NamedTuple):
+    """A lane that is ours while nobody raises its epoch.
+
+    *wanted* is what the lane wanted when it was claimed: all messages that it counts are visible to
+    any later read.
+    """
+
+    id: int
+    account: str
+    conversation_id: UUID
+    epoch: int
+    wanted: int
+
+
+# --- lanes ----------------------------------------------------------------------------------------
+
+_OURS = (
+    "UPDATE lanes SET holder = $1, epoch = epoch + 1, "
+    "lease_until = clock_timestamp() + $2::float8 * interval '1 second' "
+)
+_RETURNING = "RETURNING lanes.id, lanes.target, lanes.conversation_id, lanes.epoch, lanes.wanted"
+
+
+def _lane(row: Any) -> ReplyLane:
+    return ReplyLane(row["id"], row["target"], row["conversation_id"], row["epoch"], row["wanted"])
+
+
+async def claim_replies(
+    db: Database,
+    holder: str,
+    lease_s: float,
+    *,
+    room: int,
+    each_account: int,
+    busy: Mapping[str, int],
+) -> list[ReplyLane]:
+    """Take up to *room* waiting lanes, leaving each account at most *each_account* with *busy* ones.
+
+    Those of an account that was stopped wait.
+    """
+    rows = await db.fetch(
+        "WITH want AS (SELECT t.target, GREATEST($4 - COALESCE(b.busy, 0), 0) AS room FROM ("
+        "SELECT DISTINCT target FROM lanes WHERE kind = 'reply' AND wanted > handled "
+        "AND next_at <= clock_timestamp()) t "
+        "LEFT JOIN unnest($5::text[], $6::int[]) AS b (target, busy) ON b.target = t.target "
+        "WHERE NOT EXISTS (SELECT FROM accounts a WHERE a.name = t.target AND a.state = 'stopped')"
+        "), picked AS (SELECT l.id FROM want w CROSS JOIN LATERAL ("
+        "SELECT id FROM lanes WHERE kind = 'reply' AND target = w.target AND wanted > handled "
+        "AND lease_until < clock_timestamp() AND next_at <= clock_timestamp() "
+        "ORDER BY next_at LIMIT w.room FOR UPDATE SKIP LOCKED) l LIMIT $3) "
+        + _OURS
+        + "FROM picked WHERE lanes.id = picked.id "
+        + _RETURNING,
+        holder,
+        lease_s,
+        room,
+        each_account,
+        list(busy),
+        list(busy.values()),
+    )
+    return [_lane(row) for row in rows]
+
+
+async def claim_one(
+    db: Database, holder: str, lease_s: float, account: str, conversation_id: UUID
+) -> ReplyLane | None:
+    """Take the lane of one conversation, making it when there is none; None: somebody holds it."""
+    await db.fetch(
+        "INSERT INTO lanes (kind, target, conversation_id, wanted, handled, epoch, lease_until, next_at) "
+        "VALUES ('reply', $1, $2, 0, 0, 0, '-infinity', '-infinity') ON CONFLICT DO NOTHING",
+        account,
+        conversation_id,
+    )
+    rows = await db.fetch(
+        _OURS + "WHERE kind = 'reply' AND target = $3 AND conversation_id = $4 "
+        "AND lease_until < clock_timestamp() " + _RETURNING,
+        holder,
+        lease_s,
+        account,
+        conversation_id,
+    )
+    return _lane(rows[0]) if rows else None
+
+
+async def renew(db: Database, lanes: Sequence[ReplyLane], lease_s: float) -> set[int]:
+    """Prolong the leases of *lanes*; the ids of those that are still ours."""
+    rows = await db.fetch(
+        "WITH ours AS (SELECT l.id FROM lanes l JOIN unnest($1::bigint[], $2::bigint[]) AS u (id, epoch) "
+        'ON u.id = l.id AND u.epoch = l.epoch ORDER BY l.target COLLATE "C", l.conversation_id '
+        "FOR UPDATE OF l) "
+        "UPDATE lanes SET lease_until = clock_timestamp() + $3::float8 * interval '1 second' "
+        "FROM ours WHERE lanes.id = ours.id RETURNING lanes.id",
+        [lane.id for lane in lanes],
+        [lane.epoch for lane in lanes],
+        lease_s,
+    )
+    return {row["id"] for row in rows}
+
+
+async def fence(tx: Transaction, lane: ReplyLane, lease_s: float) -> None:
+    """Make this transaction fail unless *lane* is still ours at its commit; prolongs the lease.
+
+    Raises:
+        Fenced: another process has claimed it.
+    """
+    rows = await tx.fetch(
+        "UPDATE lanes SET lease_until = clock_timestamp() + $3::float8 * interval '1 second' "
+        "WHERE id = $1 AND epoch = $2 RETURNING id",
+        lane.id,
+        lane.epoch,
+        lease_s,
+    )
+    if not rows:
+        raise Fenced
+
+
+async def release(db: Database, lane: ReplyLane, *, drained: bool, pause_s: float) -> bool:
+    """Give *lane* back, asleep for *pause_s*; whether more was added than we had seen.
+
+    *drained* says that all that its ``wanted`` counted when we claimed it is handled. Work that was
+    added since shows in this very row, so that no wake-up is lost.
+    """
+    rows = await db.fetch(
+        "UPDATE lanes SET lease_until = '-infinity', holder = NULL, "
+        "handled = CASE WHEN $3 THEN GREATEST(handled, $4) ELSE handled END, "
+        "next_at = CASE WHEN wanted > $4 AND $3 THEN '-infinity' "
+        "ELSE clock_timestamp() + $5::float8 * interval '1 second' END "
+        "WHERE id = $1 AND epoch = $2 RETURNING wanted > handled AS more",
+        lane.id,
+        lane.epoch,
+        drained,
+        lane.wanted,
+        pause_s,
+    )
+    return bool(rows and rows[0]["more"])
+
+
+async def wake(tx: Transaction, account: str, conversation_id: UUID) -> None:
+    """Let the lane run now, whatever it waits for; the caller has raised its ``wanted``."""
+    await tx.fetch(
+        "UPDATE lanes SET next_at = '-infinity' "
+        "WHERE kind = 'reply' AND target = $1 AND conversation_id = $2",
+        account,
+        conversation_id,
+    )
+
+
+# --- what waits -----------------------------------------------------------------------------------
+
+_WAITING = (
+    "SELECT m.id, m.conversation_id, m.seq, m.account, m.status, m.status_at, m.external_id, m.created_at, "
+    "m.reply_context, m.body->'sender'->>'role' = 'system' AS urgent "
+)
+
+
+async def waiting_messages(
+    db: Database, conversations: Sequence[UUID], unknown_since: datetime, each: int
+) -> list[Any]:
+    """Up to *each* messages of *conversations* for which their lane has to do something, in order.
+
+    An ``unknown`` one keeps its lane waiting as long as it is younger than *unknown_since*.
+    """
+    return await db.fetch(
+        _WAITING + "FROM unnest($1::uuid[]) AS u (id) CROSS JOIN LATERAL ("
+        "SELECT * FROM messages WHERE conversation_id = u.id AND direction = 'outbound' "
+        "AND status IN ('queued', 'sending', 'held', 'unknown') "
+        "AND (status IN ('queued', 'sending') OR status = 'unknown' AND status_at > $2) "
+        "ORDER BY seq LIMIT $3) m ORDER BY m.conversation_id, m.seq",
+        list(conversations),
+        unknown_since,
+        each,
+    )
+
+
+async def earlier_held(reader: Reader, conversation_id: UUID, seq: int) -> bool:
+    """Whether a reply before number *seq* waits for the customer of that conversation."""
+    rows = await reader.fetch(
+        "SELECT FROM messages m WHERE m.conversation_id = $1 AND m.direction = 'outbound' "
+        "AND m.status = 'held' AND m.seq < $2 AND NOT EXISTS (SELECT FROM drafts d "
+        "WHERE d.message_id = m.id AND d.state = 'held') LIMIT 1",
+        conversation_id,
+        seq,
+    )
+    return bool(rows)
+
+
+async def conversation(reader: Reader, conversation_id: UUID) -> Any:
+    """The conversation's row, or None."""
+    rows = await reader.fetch("SELECT * FROM conversations WHERE id = $1", conversation_id)
+    return rows[0] if rows else None
+
+
+async def lock_conversation(tx: Transaction, conversation_id: UUID) -> Any:
+    """The conversation's row, locked, or None."""
+    rows = await tx.fetch("SELECT * FROM conversations WHERE id = $1 FOR UPDATE", conversation_id)
+    return rows[0] if rows else None
+
+
+async def message_of(reader: Reader, message_id: UUID, conversation_id: UUID) -> Any:
+    """That message of that conversation, with what answering it needs; None when it is not in it."""
+    rows = await reader.fetch(
+        "SELECT id, direction, external_id, reply_context FROM messages "
+        "WHERE id = $1 AND conversation_id = $2",
+        message_id,
+        conversation_id,
+    )
+    return rows[0] if rows else None
+
+
+async def conversation_of_event(db: Database, account: str, dedupe_key: str) -> UUID | None:
+    """Which conversation the event was filed in; None while it has not been."""
+    rows = await db.fetch(
+        "SELECT m.conversation_id FROM inbox i JOIN messages m ON m.inbox_id = i.id "
+        "WHERE i.account = $1 AND i.dedupe_key = $2 "
+        "UNION ALL SELECT n.conversation_id FROM inbox i JOIN notices n ON n.inbox_id = i.id "
+        "WHERE i.account = $1 AND i.dedupe_key = $2 AND n.conversation_id IS NOT NULL LIMIT 1",
+        account,
+        dedupe_key,
+    )
+    return rows[0]["conversation_id"] if rows else None
+
+
+# --- attachments ----------------------------------------------------------------------------------
+
+_ATTACHMENT = "SELECT id, kind, mime_type, filename, size_bytes, sha256, state, source, error "
+
+
+async def own_attachments(
+    tx: Transaction, ids: Sequence[UUID], token_id: UUID | None, conversation_id: UUID
+) -> Mapping[UUID, Any]:
+    """Those of *ids* that may be sent here: uploaded with this token, or of this conversation.
+
+    *token_id* None is the hub's own console, which may send any file.
+    """
+    if not ids:
+        return {}
+    rows = await tx.fetch(
+        _ATTACHMENT + "FROM attachments a WHERE a.id = ANY($1::uuid[]) AND ("
+        "$2::uuid IS NULL OR a.token_id = $2 OR EXISTS ("
+        "SELECT FROM messages m WHERE m.id = a.message_id AND m.conversation_id = $3))",
+        list(ids),
+        token_id,
+        conversation_id,
+    )
+    return {row["id"]: row for row in rows}
+
+
+async def claim_attachments(tx: Transaction, ids: Sequence[UUID], message_id: UUID) -> None:
+    """Uploads that belong to no message yet belong to *message_id* now."""
+    if ids:
+        await tx.fetch(
+            "UPDATE attachments SET message_id = $2 WHERE id = ANY($1::uuid[]) AND message_id IS NULL",
+            list(ids),
+            message_id,
+        )
+
+
+async def insert_attachment_urls(
+    tx: Transaction,
+    files: Sequence[tuple[UUID, str, str | None, str]],
+    message_id: UUID,
+    account: str,
+    at: datetime,
+) -> None:
+    """Attachments of *message_id* that are yet to be fetched: (id, kind, file name, source)."""
+    if not files:
+        return
+    await tx.fetch(
+        "INSERT INTO attachments (id, message_id, account, kind, filename, state, source, tries, next_at, "
+        "created_at) SELECT u.id, $5, $6, u.kind, u.filename, 'pending', u.source::jsonb, 0, $7, $7 "
+        "FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS u (id, kind, filename, source)",
+        *[list(column) for column in zip(*files, strict=True)],
+        message_id,
+        account,
+        at,
+    )
+
+
+async def attachments_of(reader: Reader, ids: Sequence[UUID]) -> Mapping[UUID, Any]:
+    """The attachments of *ids*."""
+    if not ids:
+        return {}
+    rows = await reader.fetch(
+        _ATTACHMENT + "FROM attachments WHERE id = ANY($1::uuid[])", list(ids)
+    )
+    return {row["id"]: row for row in rows}
+
+
+# --- drafts ---------------------------------------------------------------------------------------
+
+
+class Intent(NamedTuple):
+    """Who is about to make a draft's call, from which allowance."""
+
+    draft_id: UUID
+    epoch: int
+    worker: str
+    allowance_id: UUID | None
+
+
+async def begin_draft(tx: Transaction, intent: Intent, at: datetime) -> bool:
+    """Write that the call is about to be made; False when the draft does not wait any more."""
+    rows = await tx.fetch(
+        "UPDATE drafts SET state = 'sending', epoch = $2, worker = $3, allowance_id = $4, started_at = $5, "
+        "finished_at = NULL, tries = tries + 1 WHERE id = $1 AND state = 'queued' RETURNING id",
+        *intent,
+        at,
+    )
+    return bool(rows)
+
+
+async def finish_draft(
+    tx: Transaction,
+    draft_id: UUID,
+    state: str,
+    at: datetime,
+    *,
+    external_id: str | None = None,
+    results: str = "{}",
+    error: str | None = None,
+) -> None:
+    """Write what became of the call; a report that came meanwhile and says more is kept."""
+    await tx.fetch(
+        "UPDATE drafts SET state = CASE WHEN state IN ('sending', 'unknown', 'queued') THEN $2 "
+        "ELSE state END, finished_at = $3, external_id = COALESCE($4, external_id), "
+        "results = $5::jsonb, error = $6::jsonb WHERE id = $1",
+        draft_id,
+        state,
+        at,
+        external_id,
+        results,
+        error,
+    )
+
+
+async def give_back(
+    tx: Transaction, draft_id: UUID, at: datetime, *, keep_allowance: bool, counts: bool, error: str
+) -> bool:
+    """Let a draft whose call did not go through wait again; *counts* says whether it was a try.
+
+    False: it waits, or is settled, already.
+    """
+    rows = await tx.fetch(
+        "UPDATE drafts SET state = 'queued', finished_at = $2, error = $5::jsonb, "
+        "allowance_id = CASE WHEN $3 THEN allowance_id END, "
+        "tries = CASE WHEN $4 THEN tries ELSE GREATEST(tries - 1, 0) END "
+        "WHERE id = $1 AND state IN ('sending', 'unknown') RETURNING id",
+        draft_id,
+        at,
+        keep_allowance,
+        counts,
+        error,
+    )
+    return bool(rows)
+
+
+async def cancel_waiting_drafts(tx: Transaction, messages: Iterable[UUID], at: datetime) -> None:
+    """Give up what has not gone out of *messages*, which are locked."""
+    await tx.fetch(
+        "UPDATE drafts SET state = 'cancelled', finished_at = $2 "
+        "WHERE message_id = ANY($1::uuid[]) AND state = 'queued'",
+        list(messages),
+        at,
+    )
+
+
+async def remove_drafts(tx: Transaction, message_id: UUID) -> None:
+    """Make room for drafts that are composed again; none of them has left."""
+    await tx.fetch("DELETE FROM drafts WHERE message_id = $1 AND state = 'queued'", message_id)
+
+
+async def drafts_ready(db: Database, account: str, fingerprint: str) -> list[Any]:
+    """The newest results of an equal prepare of the account: results, finished_at."""
+    return await db.fetch(
+        "SELECT d.results, d.finished_at FROM drafts d JOIN messages m ON m.id = d.message_id "
+        "WHERE d.call->>'fingerprint' = $2 AND d.role = 'prepare' AND d.state = 'sent' "
+        "AND m.account = $1 ORDER BY d.finished_at DESC LIMIT 1",
+        account,
+        fingerprint,
+    )
+
+
+async def insert_exchanges(
+    db: Database, subject_id: UUID, exchanges: Sequence[tuple[Any, ...]]
+) -> None:
+    """Keep redacted HTTP: (at, method, url, status, request, answer, error, duration in ms)."""
+    await db.fetch(
+        "INSERT INTO exchanges (subject_id, at, method, url, status, request, answer, error, duration_ms) "
+        "SELECT $1, u.* FROM unnest($2::timestamptz[], $3::text[], $4::text[], $5::int[], $6::text[], "
+        "$7::text[], $8::text[], $9::int[]) AS u",
+        subject_id,
+        *[
+            [clean(value) if isinstance(value, str) else value for value in column]
+            for column in zip(*exchanges, strict=True)
+        ],
+    )
+
+
+# --- a person's word ------------------------------------------------------------------------------
+
+
+async def requeue_drafts(tx: Transaction, message_id: UUID) -> None:
+    """Let what is unknown of a locked message be sent again, as if it had never been tried.
+
+    What it had taken from an allowance stays taken: it may have gone out.
+    """
+    await tx.fetch(
+        "UPDATE drafts SET state = 'queued', tries = 0, allowance_id = NULL, error = NULL "
+        "WHERE message_id = $1 AND state IN ('unknown', 'queued')",
+        message_id,
+    )
+
+
+async def force(tx: Transaction, message_id: UUID) -> None:
+    """Note that a person wants the reply tried now, whoever waits before it."""
+    await tx.fetch(
+        "UPDATE messages SET reply_context = reply_context || '{\"forced\": true}' "
+        "WHERE id = $1 AND reply_context <> '{}'",
+        message_id,
+    )
+
+
+async def place_of(reader: Reader, message_id: UUID) -> UUID | None:
+    """The conversation of that outbound message; None when there is no such message."""
+    rows = await reader.fetch(
+        "SELECT conversation_id FROM messages WHERE id = $1 AND direction = 'outbound'", message_id
+    )
+    return rows[0]["conversation_id"] if rows else None
+
+
+async def shown(reader: Reader, message_id: UUID) -> str | None:
+    """The outbound message as the API shows it, or None."""
+    rows = await reader.fetch(
+        "SELECT body FROM messages WHERE id = $1 AND direction = 'outbound'", message_id
+    )
+    return rows[0]["body"] if rows else None
+
+
+# --- sweeps ---------------------------------------------------------------------------------------
+
+
+async def stale_unknown(tx: Transaction, since: datetime) -> list[Any]:
+    """Messages unknown since before *since* of which parts wait, locked."""
+    return await tx.fetch(
+        "SELECT m.id, m.account, m.conversation_id FROM messages m WHERE m.direction = 'outbound' "
+        "AND m.status = 'unknown' AND m.status_at <= $1 AND EXISTS (SELECT FROM drafts d "
+        "WHERE d.message_id = m.id AND d.state = 'queued') "
+        "ORDER BY m.id LIMIT 100 FOR UPDATE OF m SKIP LOCKED",
+        since,
+    )
+
+
+async def expired_held(tx: Transaction, since: datetime, accounts: Sequence[str]) -> list[Any]:
+    """Replies held for the customer since before *since*, or of an account that is gone, locked."""
+    return await tx.fetch(
+        "SELECT m.id, m.account, m.conversation_id, m.status_at <= $1 AS expired FROM messages m "
+        "WHERE m.direction = 'outbound' AND m.status = 'held' "
+        "AND (m.status_at <= $1 OR m.account <> ALL($2::text[])) "
+        "AND NOT EXISTS (SELECT FROM drafts d WHERE d.message_id = m.id AND d.state = 'held') "
+        "ORDER BY m.id LIMIT 100 FOR UPDATE OF m SKIP LOCKED",
+        since,
+        list(accounts),
+    )
