@@ -65,6 +65,9 @@ async def _refused(kit: ChannelKit, request: IntakeRequest) -> NotAuthentic | No
     except (NotAuthentic, NotRecognised) as refusal:
         hidden(kit, repr(refusal), str(refusal), refusal.detail)
         return refusal
+    except Exception as error:
+        shown = f"{request.method} ?{request.query[:80]} {request.body[:80]!r}"
+        raise AssertionError(f"{type(error).__name__} from {shown}") from error
     return None
 
 
@@ -182,8 +185,11 @@ async def samples_are_shown(kit: ChannelKit) -> None:
 
 
 def _shown(kit: ChannelKit, event: InboundEvent) -> list[Result]:
-    results = list(kit.channel.normalize(event, kit.account))
-    again = list(kit.channel.normalize(event, kit.account))
+    try:
+        results = list(kit.channel.normalize(event, kit.account))
+        again = list(kit.channel.normalize(event, kit.account))
+    except Exception as error:
+        raise AssertionError(f"{type(error).__name__} from {event.body[:80]!r}") from error
     expect(bool(results), f"nothing comes of an event: {event.body[:80]!r}")
     expect(results == again, "the normalizer gives two answers to one event")
     _storable(event.dedupe_key, event.order_key)
