@@ -87,6 +87,7 @@ class TokenFacts(Struct, frozen=True, kw_only=True):
     created_at: datetime
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
 
 
 class Made(Struct, frozen=True):
@@ -121,6 +122,7 @@ def _facts(row: TokenRow) -> TokenFacts:
         created_at=row.created_at,
         expires_at=row.expires_at,
         last_used_at=row.last_used_at,
+        revoked_at=row.revoked_at,
     )
 
 
@@ -159,13 +161,12 @@ async def listing(db: Database) -> list[TokenFacts]:
     return [_facts(row) for row in await list_tokens(db)]
 
 
-async def revoke(db: Database, token_id: str, at: datetime | None = None) -> bool:
-    """End the token *token_id* (``tok_…``, or the token itself); False when there is no such active one.
+async def revoke(db: Database, token_id: UUID, at: datetime | None = None) -> bool:
+    """End the token; False when there is no such one, or it was ended before.
 
     Other processes take it for good for at most 5 s more.
     """
-    found = read_id("tok", token_id) or _id_of(token_id)
-    return found is not None and await revoke_token(db, found, at or now())
+    return await revoke_token(db, token_id, at or now())
 
 
 class Bucket:

@@ -278,10 +278,11 @@ class DeliveryFilter(NamedTuple):
     until: datetime | None = None
     ids: Sequence[UUID] | None = None
     before: UUID | None = None
+    oldest_first: bool = False
 
 
 async def deliveries(db: Database, queues: Queues, wanted: DeliveryFilter, limit: int) -> list[Any]:
-    """Deliveries with their events' facts, the newest first."""
+    """Deliveries with their events' facts, the newest first unless asked otherwise."""
     values: list[Any] = [queues]
     terms = ["($1::text[] IS NULL OR e.queue IS NULL OR e.queue = ANY($1))"]
     if wanted.state is not None:  # as a constant: only so the index of unfinished rows is used
@@ -303,6 +304,7 @@ async def deliveries(db: Database, queues: Queues, wanted: DeliveryFilter, limit
         "SELECT d.id, d.lane_id, d.n, d.destination, d.event_id, d.state, d.tries, d.replayed, d.error, "
         "d.created_at, d.first_tried_at, d.finished_at, e.type, e.account, e.queue, e.conversation_id, "
         "e.message_id FROM deliveries d JOIN events e ON e.id = d.event_id "
-        f"WHERE {' AND '.join(terms)} ORDER BY d.id DESC LIMIT ${len(values)}",
+        f"WHERE {' AND '.join(terms)} ORDER BY d.id {'ASC' if wanted.oldest_first else 'DESC'} "
+        f"LIMIT ${len(values)}",
         *values,
     )

@@ -1,15 +1,23 @@
 """Puts the web server together: one application, or callbacks and admin side apart."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
 
+from hub.apitokens import BadToken, Tokens
 from hub.channel import Emit
 from hub.core import Core
+from hub.listening import StoreEmit
+from hub.web.api import ROUTES
 from hub.web.body import BodyReader
+from hub.web.endpoint import Endpoints
+from hub.web.feedwatch import FeedWatch
 from hub.web.health import Health
 from hub.web.intake import AwaitReply, Committer, IntakeEndpoint
+from hub.web.metrics import Metrics
+from hub.web.routes import Call, Nothing, Route, RouteTable, Services
 from hub.web.server import Listening, listen
 
 __all__ = ["Web", "make_app", "serve"]
@@ -38,6 +46,8 @@ class Web:
     admin: web.Application
     intake: IntakeEndpoint
     health: Health
+    metrics: Metrics
+    routes: tuple[Route, ...]
 
 
 def make_app(
@@ -47,25 +57,64 @@ def make_app(
     apart: bool = False,
     await_reply: AwaitReply | None = None,
     emit_for: EmitMaker | None = None,
+    counters: Callable[[], Mapping[str, int]] = dict,
 ) -> Web:
-    """The applications; *apart*: one for ``/in`` and one for ``/v1``, ``/metrics`` and pages."""
+    """The applications; *apart*: one for ``/in`` and one for ``/v1``, ``/metrics`` and pages.
+
+    *counters* are further counters of this process, shown in ``/metrics``.
+    """
     bodies = BodyReader(core.settings.hub.queue_bytes)
     endpoint = IntakeEndpoint(
-        core, intake, bodies=bodies, await_reply=await_reply, emit_for=emit_for
+        core,
+        intake,
+        bodies=bodies,
+        await_reply=await_reply,
+        emit_for=emit_for or (lambda account, channel: StoreEmit(core, account, channel)),
     )
     health = Health(core, lambda: intake.filling)
-    callbacks = _application()
-    admin = _application() if apart else callbacks
+    metrics = Metrics(core, endpoint, health, counters)
+    callbacks = web.Application()
+    admin = web.Application() if apart else callbacks
     callbacks.router.add_route("*", "/in/{rest:.*}", endpoint.answer)
     for app in {callbacks, admin}:
         app.router.add_get("/live", health.live)
         app.router.add_get("/ready", health.ready)
-        app.cleanup_ctx.append(health.watch)
-    return Web(callbacks, admin, endpoint, health)
+    callbacks.cleanup_ctx.append(health.watch)
+    routes = _serve_api(core, admin, bodies, metrics)
+    return Web(callbacks, admin, endpoint, health, metrics, routes)
 
 
-def _application() -> web.Application:
-    return web.Application()
+def _serve_api(
+    core: Core, admin: web.Application, bodies: BodyReader, metrics: Metrics
+) -> tuple[Route, ...]:
+    tokens = Tokens(core.db)
+    feed = FeedWatch(core.db)
+    routes = (*ROUTES, *_metrics_routes(metrics))
+
+    async def still_good(request: web.Request) -> bool:
+        try:
+            await tokens.caller(request.headers.get("Authorization"))
+        except BadToken:
+            return False
+        return True
+
+    async def let_streams_go(_app: web.Application) -> None:
+        await feed.stop()
+
+    admin.on_shutdown.append(let_streams_go)
+    Endpoints(core, Services(feed, still_good, routes), tokens, bodies).add_to(admin, routes)
+    return routes
+
+
+def _metrics_routes(metrics: Metrics) -> list[Route]:
+    table = RouteTable()
+
+    @table.add("GET", "/metrics", tag="Hub", scope="read", answer=None, produces="text/plain")
+    async def get_metrics(_call: Call[Nothing, Nothing]) -> web.Response:
+        """Read the metrics, in Prometheus's text format."""
+        return await metrics.answer()
+
+    return table.routes
 
 
 async def serve(core: Core, made: Web, *, reuse_port: bool = False) -> list[Listening]:
@@ -75,18 +124,17 @@ async def serve(core: Core, made: Web, *, reuse_port: bool = False) -> list[List
         OSError: a port is taken.
     """
     hub = core.settings.hub
-    listening = [
-        await listen(
-            made.callbacks, hub.host, hub.port, intake=made.intake.answer, reuse_port=reuse_port
-        )
-    ]
+    first = await listen(
+        made.callbacks, hub.host, hub.port, intake=made.intake.answer, reuse_port=reuse_port
+    )
+    made.metrics.gates.append(first.gate)
     if made.admin is made.callbacks:
-        return listening
+        return [first]
     try:
-        host = hub.admin_host or hub.host
-        port = hub.admin_port or 0
-        listening.append(await listen(made.admin, host, port, reuse_port=reuse_port))
+        host, port = hub.admin_host or hub.host, hub.admin_port or 0
+        second = await listen(made.admin, host, port, reuse_port=reuse_port)
     except BaseException:
-        await listening[0].stop()
+        await first.stop()
         raise
-    return listening
+    made.metrics.gates.append(second.gate)
+    return [first, second]

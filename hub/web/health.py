@@ -53,6 +53,11 @@ class Health:
         """How late the event loop is, in seconds."""
         return max(self._lag, time.monotonic() - self._ticked - TICK_S)
 
+    @property
+    def filling(self) -> float:
+        """How full the intake queue is, 0 to 1."""
+        return self._filling()
+
     async def watch(self, _app: web.Application) -> AsyncIterator[None]:
         """Measure the loop's lag while the application runs."""
         task = asyncio.create_task(self._tick(), name="loop-lag")

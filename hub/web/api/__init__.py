@@ -1,0 +1,10 @@
+"""The handlers of ``/v1``, by what they are about; together they are the table of routes."""
+
+from hub.web.api import accounts, conversations, deliveries, documents, events, messages, tracing
+from hub.web.routes import Route
+
+__all__ = ["ROUTES"]
+
+_MODULES = (conversations, messages, tracing, events, deliveries, accounts, documents)
+
+ROUTES: tuple[Route, ...] = tuple(route for module in _MODULES for route in module.table.routes)

@@ -1,0 +1,152 @@
+"""Conversations: list, read, and move between queues and states."""
+
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from hub.core import Core
+from hub.feed import NewEvent, publish
+from hub.store import Transaction
+from hub.store import api as rows
+from hub.web.api.shapes import (
+    Conversation,
+    ConversationPage,
+    ConversationState,
+    ToldConversation,
+    conversation_views,
+    own_id,
+    page_size,
+)
+from hub.web.cursors import Recent, read_cursor, show_cursor
+from hub.web.problems import invalid, not_found
+from hub.web.routes import Answer, Call, Nothing, RouteTable
+
+table = RouteTable()
+TAG = "Conversations"
+
+Limit = Annotated[int, Meta(ge=1, le=200, description="How many on a page")]
+Cursor = Annotated[str, Meta(max_length=200, description="`next` of the page before")]
+Tag = Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class ConversationQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which conversations are wanted."""
+
+    state: Annotated[ConversationState | None, Meta(description="Only these")] = None
+    queue: Annotated[str | None, Meta(description="Only of this queue")] = None
+    account: Annotated[str | None, Meta(description="Only of this account")] = None
+    tag: Annotated[str | None, Meta(description="Only with this tag")] = None
+    after: Cursor | None = None
+    limit: Limit = 50
+
+
+@table.add(
+    "GET",
+    "/v1/conversations",
+    tag=TAG,
+    scope="read",
+    query=ConversationQuery,
+    answer=ConversationPage,
+)
+async def list_conversations(call: Call[ConversationQuery, Nothing]) -> ConversationPage:
+    """List conversations.
+
+    The one that changed last comes first.
+    """
+    asked = call.query
+    before = None
+    if asked.after is not None:
+        place = read_cursor(asked.after, Recent, "after")
+        before = (place.at, _uuid(place.id))
+    wanted = rows.ConversationFilter(asked.state, asked.queue, asked.account, asked.tag, before)
+    found = await rows.conversations(call.core.db, call.queues, wanted, page_size(asked.limit))
+    page, more = found[: asked.limit], len(found) > asked.limit
+    following = show_cursor(Recent(page[-1]["updated_at"], page[-1]["id"].hex)) if more else None
+    return ConversationPage(
+        await conversation_views(call.core.db, page, call.core.clock()), following
+    )
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(hex=text)
+    except ValueError as error:
+        raise invalid("is no cursor of this list", parameter="after") from error
+
+
+@table.add(
+    "GET", "/v1/conversations/{id}", tag=TAG, scope="read", answer=Conversation, problems=(404,)
+)
+async def get_conversation(call: Call[Nothing, Nothing]) -> Conversation:
+    """Read one conversation."""
+    found = await rows.conversation(call.core.db, call.queues, own_id("cnv", call.path["id"]))
+    if found is None:
+        raise not_found()
+    return (await conversation_views(call.core.db, [found], call.core.clock()))[0]
+
+
+class ConversationChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to change; what is left out stays."""
+
+    queue: Annotated[str, Meta(description="The queue that goes on with it")] | UnsetType = UNSET
+    state: ConversationState | UnsetType = UNSET
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=50)] | UnsetType = UNSET
+
+
+@table.add(
+    "PATCH",
+    "/v1/conversations/{id}",
+    tag=TAG,
+    scope="reply",
+    body=ConversationChange,
+    answer=Conversation,
+    problems=(404,),
+)
+async def change_conversation(call: Call[Nothing, ConversationChange]) -> Answer:
+    """Change queue, state or tags.
+
+    Publishes `conversation.updated` in the same transaction, to whoever serves the new queue. A token
+    that may not see the new queue sees the conversation no more.
+    """
+    core, change = call.core, call.body
+    if change.queue is not UNSET and change.queue not in core.settings.queues:
+        raise invalid(
+            f"known queues are {', '.join(sorted(core.settings.queues))}", pointer="/queue"
+        )
+    wanted = own_id("cnv", call.path["id"])
+
+    async def work(tx: Transaction) -> tuple[Conversation, frozenset[str]]:
+        return await _change(core, tx, call.queues, wanted, change)
+
+    changed, rung = await core.db.transaction(work)
+    if rung:
+        core.bells.ring("deliver")
+    return Answer(changed)
+
+
+async def _change(
+    core: Core,
+    tx: Transaction,
+    queues: tuple[str, ...] | None,
+    wanted: UUID,
+    change: ConversationChange,
+) -> tuple[Conversation, frozenset[str]]:
+    row = await rows.lock_conversation(tx, queues, wanted)
+    if row is None:
+        raise not_found()
+    now = core.clock()
+    before = (await conversation_views(tx, [row], now))[0]
+    queue = before.queue if change.queue is UNSET else change.queue
+    state = before.state if change.state is UNSET else change.state
+    tags = before.tags if change.tags is UNSET else tuple(dict.fromkeys(change.tags))
+    if (queue, state, tags) == (before.queue, before.state, before.tags):
+        return before, frozenset()
+    await rows.change_conversation(tx, wanted, queue, state, tags, now)
+    values = {name: getattr(before, name) for name in before.__struct_fields__}
+    after = Conversation(
+        **{**values, "queue": queue, "state": state, "tags": tags, "updated_at": now}
+    )
+    told = {name: getattr(after, name) for name in ToldConversation.__struct_fields__}
+    event = NewEvent("conversation.updated", {"conversation": told}, after.account, queue, wanted)
+    return after, await publish(tx, core.settings, [event], now)

@@ -1,0 +1,227 @@
+"""The feed of events: by cursor, gap-free, and as a stream."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta, Struct
+
+from hub.ids import show_id
+from hub.store import AWAY
+from hub.store import api as rows
+from hub.web.catalogue import EVENT_TYPES
+from hub.web.cursors import FeedCursor, read_cursor, show_cursor
+from hub.web.problems import SECURITY_HEADERS, Problem, invalid
+from hub.web.routes import Call, Nothing, RouteTable
+
+table = RouteTable()
+TAG = "Events"
+
+GOOD_FOR = timedelta(days=30)
+MAX_WAIT_S = 30
+MAX_STREAMS = 200
+BEAT_S = 15.0
+BATCH = 100
+Place = tuple[int, int]
+
+
+class FeedEvent(Struct, frozen=True):
+    """An event as webhooks carry it, with its *id* (the ``webhook-id``) beside it."""
+
+    id: str
+    type: str
+    timestamp: datetime
+    data: dict[str, Any]
+
+
+class FeedPage(Struct, frozen=True):
+    """A page of the feed. Keep *next* and ask again with it; *more*: there is more to read at once."""
+
+    items: tuple[FeedEvent, ...]
+    next: str
+    more: bool
+
+
+class FeedQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where to go on, and what to leave out."""
+
+    after: Annotated[
+        str,
+        Meta(max_length=200, description="`next` of the page before; or `oldest`, or `latest`"),
+    ] = "oldest"
+    limit: Annotated[int, Meta(ge=1, le=500)] = 100
+    wait: Annotated[
+        int, Meta(ge=0, le=MAX_WAIT_S, description="Seconds to wait when there is nothing yet")
+    ] = 0
+    types: Annotated[str | None, Meta(description="Only these types, with commas between")] = None
+
+
+class StreamQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where to start when there is no ``Last-Event-ID``, and what to leave out."""
+
+    after: Annotated[str, Meta(max_length=200, description="A cursor, `oldest` or `latest`")] = (
+        "latest"
+    )
+    types: Annotated[str | None, Meta(description="Only these types, with commas between")] = None
+
+
+def _types(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    found = [one.strip() for one in text.split(",") if one.strip()]
+    if unknown := [one for one in found if one not in EVENT_TYPES]:
+        raise invalid(f"unknown type {unknown[0][:40]}", parameter="types")
+    return found
+
+
+def _oldest_id(at: datetime) -> UUID:
+    """The lowest UUIDv7 that can have been made *at*."""
+    return UUID(int=int(at.timestamp() * 1000) << 80)
+
+
+async def _start(call: Call[Any, Any], text: str, parameter: str) -> Place:
+    """The place that a cursor stands for.
+
+    Raises:
+        Problem: 422 for no cursor, 410 for one that is older than 30 days.
+    """
+    db, now = call.core.db, call.core.clock()
+    if text == "latest":
+        return await rows.feed_head(db)
+    oldest = await rows.feed_oldest(db, _oldest_id(now - GOOD_FOR))
+    if text == "oldest":
+        return oldest
+    cursor = read_cursor(text, FeedCursor, parameter)
+    if not 0 <= cursor.xid < 1 << 63 or not 0 <= cursor.position < 1 << 63:
+        raise invalid("is no cursor of this list", parameter=parameter)
+    if now - cursor.made_at > GOOD_FOR:
+        raise Problem(
+            410,
+            "cursor-too-old",
+            "cursors are good for 30 days; go on from the oldest, and read what you missed otherwise",
+            oldest=_cursor(oldest, now),
+        )
+    return cursor.xid, cursor.position
+
+
+def _cursor(place: Place, at: datetime) -> str:
+    return show_cursor(FeedCursor(place[0], place[1], at))
+
+
+async def _page(
+    call: Call[Any, Any], types: Sequence[str] | None, place: Place, limit: int
+) -> tuple[list[tuple[Place, bytes]], Place, bool]:
+    """Visible events after *place*, where the reading got to, and whether there may be more."""
+    found = await rows.feed_page(call.core.db, call.queues, types, place, limit)
+    events = [
+        ((int(row["xid"]), row["position"]), _with_id(row["id"], row["body"]))
+        for row in found
+        if row["visible"]
+    ]
+    end = (int(found[-1]["xid"]), found[-1]["position"]) if found else place
+    scanned = limit if call.queues is None and types is None else rows.SCAN
+    return events, end, len(events) >= limit or len(found) >= scanned
+
+
+def _with_id(event_id: UUID, body: bytes) -> bytes:
+    """The event's frozen body, an object, with its id as the first field."""
+    return b'{"id":"%s",' % show_id("evt", event_id).encode() + bytes(body)[1:]
+
+
+@table.add(
+    "GET", "/v1/events", tag=TAG, scope="read", query=FeedQuery, answer=FeedPage, problems=(410,)
+)
+async def read_events(call: Call[FeedQuery, Nothing]) -> dict[str, Any]:
+    """Read the feed.
+
+    Nothing is ever skipped: an event appears only when no other can appear before it any more. Keep
+    `next` and ask with it; it is good for 30 days, an older one gets 410 with the oldest. With `wait`
+    the answer is held until there is something. Events of queues that the token may not see are left
+    out.
+    """
+    asked = call.query
+    types = _types(asked.types)
+    place = await _start(call, asked.after, "after")
+    deadline = asyncio.get_running_loop().time() + asked.wait
+    while True:
+        events, place, more = await _page(call, types, place, asked.limit)
+        left = deadline - asyncio.get_running_loop().time()
+        if events or more or left <= 0 or not await call.services.feed.beyond(place, left):
+            break
+    return {
+        "items": [msgspec.Raw(body) for _, body in events],
+        "next": _cursor(place, call.core.clock()),
+        "more": more,
+    }
+
+
+@table.add(
+    "GET",
+    "/v1/events/stream",
+    tag=TAG,
+    scope="read",
+    query=StreamQuery,
+    answer=Literal["text/event-stream"],
+    produces="text/event-stream",
+    problems=(410, 503),
+    headers={"Last-Event-ID": "The `id` of the last event that was received"},
+)
+async def stream_events(call: Call[StreamQuery, Nothing]) -> web.StreamResponse:
+    """Follow the feed by server-sent events.
+
+    Each event has the type as `event`, the JSON as `data`, and a cursor as `id`: a client that
+    reconnects sends it as `Last-Event-ID` and misses nothing. A comment comes every 15 s.
+    """
+    feed = call.services.feed
+    types = _types(call.query.types)
+    place = await _start(
+        call, call.request.headers.get("Last-Event-ID") or call.query.after, "after"
+    )
+    if feed.streams >= MAX_STREAMS:
+        raise Problem(503, "busy", "too many streams are open", headers={"Retry-After": "10"})
+    headers = {**SECURITY_HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+    response = web.StreamResponse(headers=headers)
+    feed.streams += 1
+    try:
+        await response.prepare(call.request)
+        await _follow(call, response, types, place)
+    except ConnectionError:
+        pass
+    finally:
+        feed.streams -= 1
+    return response
+
+
+async def _follow(
+    call: Call[StreamQuery, Nothing],
+    response: web.StreamResponse,
+    types: Sequence[str] | None,
+    place: Place,
+) -> None:
+    """Send events until the token, the peer or the process ends; a database that is away is waited for."""
+    await response.write(b"retry: 2000\n\n")
+    while not call.services.feed.stopping:
+        try:
+            if not await call.services.still_good(call.request):
+                return
+            events, place, more = await _page(call, types, place, BATCH)
+        except AWAY:
+            await asyncio.sleep(1)
+            continue
+        for at, body in events:
+            await response.write(_frame(at, body, call.core.clock()))
+        if not more and not await call.services.feed.beyond(place, BEAT_S):
+            await response.write(b": still here\n\n")
+
+
+def _frame(place: Place, body: bytes, at: datetime) -> bytes:
+    kind = msgspec.json.decode(body, type=_Typed).type
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (_cursor(place, at).encode(), kind.encode(), body)
+
+
+class _Typed(Struct):
+    type: str

@@ -1,0 +1,121 @@
+"""From the table of routes to aiohttp's: who asks, what is asked, and how no is said; once for all."""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from uuid import UUID
+
+import msgspec
+import structlog
+from aiohttp import web
+from msgspec import Struct
+
+from hub.apitokens import BadToken, Caller, Tokens
+from hub.core import Core
+from hub.store import AWAY
+from hub.web.body import BodyReader, BodyRefused
+from hub.web.problems import SECURITY_HEADERS, Problem, problem_response
+from hub.web.routes import Answer, Call, Nothing, Route, Services
+from hub.web.strictjson import read_json, read_query
+
+__all__ = ["MAX_JSON_BYTES", "Endpoints"]
+
+MAX_JSON_BYTES = 1 << 20
+_ANYONE = Caller(UUID(int=0), "", frozenset(), ())
+_BODY_PROBLEMS = {400: "broken-body", 408: "slow-body", 413: "too-large", 503: "busy"}
+
+_log = structlog.get_logger("hub.web.api")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Endpoints:
+    """Serves routes."""
+
+    def __init__(self, core: Core, services: Services, tokens: Tokens, bodies: BodyReader) -> None:
+        self._core = core
+        self._services = services
+        self._tokens = tokens
+        self._bodies = bodies
+
+    def add_to(self, app: web.Application, routes: Iterable[Route]) -> None:
+        """Add *routes*; their paths with another method are a 405, all else below ``/v1`` a 404."""
+        methods: dict[str, list[str]] = defaultdict(list)
+        for route in routes:
+            app.router.add_route(route.method, route.path, self._handler(route))
+            methods[route.path].append(route.method)
+        for path, allowed in methods.items():
+            app.router.add_route("*", path, _refusing(405, "method", ", ".join(sorted(allowed))))
+        app.router.add_route("*", "/v1{rest:(?:/.*)?}", _refusing(404, "no-such-path", None))
+
+    def _handler(self, route: Route) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                return await self._answer(route, request)
+            except Problem as problem:
+                return problem_response(problem)
+            except BodyRefused as refused:
+                kind = _BODY_PROBLEMS[refused.status]
+                response = problem_response(Problem(refused.status, kind, refused.reason))
+                response.force_close()
+                return response
+            except AWAY as error:
+                _log.warning("database_away", error=type(error).__name__, operation=route.name)
+                return problem_response(Problem(503, "database-away", headers={"Retry-After": "2"}))
+            except Exception as error:
+                _log.error(
+                    "api_broken", operation=route.name, error=repr(type(error)), exc_info=True
+                )
+                return problem_response(Problem(500, "bug", "the hub's fault; its log says more"))
+
+        return handle
+
+    async def _answer(self, route: Route, request: web.Request) -> web.StreamResponse:
+        caller = await self._caller(route, request)
+        query = read_query(request.query, route.query)
+        body: Struct = Nothing()
+        if route.body is not None:
+            data = await self._bodies.read(
+                request, MAX_JSON_BYTES, self._core.settings.hub.body_timeout_s
+            )
+            try:
+                body = read_json(request, data, route.body)
+            finally:
+                self._bodies.release(data)
+        call = Call(self._core, self._services, caller, request.match_info, query, body, request)
+        made = await route.handler(call)
+        if isinstance(made, web.StreamResponse):
+            return made
+        answer = made if isinstance(made, Answer) else Answer(made, route.status)
+        data = b"" if answer.status == 204 else msgspec.json.encode(answer.value)
+        return web.Response(
+            status=answer.status,
+            body=data,
+            content_type=None if answer.status == 204 else route.produces,
+            headers={**SECURITY_HEADERS, **answer.headers},
+        )
+
+    async def _caller(self, route: Route, request: web.Request) -> Caller:
+        if route.scope is None:
+            return _ANYONE
+        try:
+            caller = await self._tokens.caller(request.headers.get("Authorization"))
+        except BadToken as error:
+            given = "Authorization" in request.headers
+            challenge = 'Bearer realm="hub"' + (', error="invalid_token"' if given else "")
+            raise Problem(
+                401, "unauthorized", error.sentence, headers={"WWW-Authenticate": challenge}
+            ) from error
+        if wait := self._tokens.wait_s(caller):
+            after = {"Retry-After": str(max(1, round(wait)))}
+            raise Problem(429, "too-many-requests", "this token calls too often", headers=after)
+        if not caller.may(route.scope):
+            raise Problem(403, "scope", f"this token has no scope {route.scope}")
+        return caller
+
+
+def _refusing(status: int, kind: str, allow: str | None) -> Handler:
+    async def refuse(_request: web.Request) -> web.StreamResponse:
+        headers = {"Allow": allow} if allow else {}
+        return problem_response(Problem(status, kind, headers=headers))
+
+    return refuse

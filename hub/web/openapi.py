@@ -1,0 +1,279 @@
+"""OpenAPI 3.1 and AsyncAPI 3 documents, made from the table of routes and the catalogue of events."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from hub import __version__
+from hub.apitokens import SCOPES
+from hub.web.catalogue import EVENTS, EventKind
+from hub.web.problems import ProblemDetails
+from hub.web.routes import Nothing, Route
+
+__all__ = ["asyncapi", "event_schemas", "openapi"]
+
+_REF = "#/components/schemas/{name}"
+_PARAMETER = re.compile(r"{(\w+)}")
+_REASONS: Mapping[int, str] = {
+    400: "The body is not JSON, or broken",
+    401: "No token, or none that is good",
+    403: "The token lacks the scope",
+    404: "Nothing of that id is here, or not for this token",
+    409: "Not possible in this state",
+    410: "Too old, or gone for good; for a feed, `oldest` is the cursor to go on from",
+    413: "Too large",
+    415: "The content type is not the one that is wanted",
+    422: "A field or parameter is unknown or wrong; `errors` says which",
+    429: "Too many requests; see Retry-After",
+    503: "Not now; see Retry-After",
+}
+_TAGS: Mapping[str, str] = {
+    "Conversations": "One contact, group or mail thread with one account over time.",
+    "Messages": "What was said; and saying something.",
+    "Attachments": "Files that go with messages.",
+    "Events": "What happened, to be pulled instead of (or beside) webhooks.",
+    "Deliveries": "Events on their way to destinations, and the dead letters.",
+    "Hub": "What is configured and installed, and how it is doing.",
+}
+_ABOUT = """\
+The hub stands between the platforms where customers write and your helpdesk. Events reach you by signed \
+webhook (see `/v1/asyncapi.json`) or are pulled from the feed; replies go the other way through this API.
+
+Send `Authorization: Bearer hub_live_…`, a token made by `hub token create`. A token has scopes and a list \
+of queues; what belongs to other queues is not there for it. Errors are problem details (RFC 9457), lists \
+have cursors, times are RFC 3339 in UTC, ids are opaque.\
+"""
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Struct)
+
+
+def _schemas(kinds: Sequence[Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    found, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    return list(found), components
+
+
+@cache
+def openapi(routes: tuple[Route, ...]) -> dict[str, Any]:
+    """The OpenAPI document of *routes*."""
+    kinds: list[Any] = [ProblemDetails]
+    for route in routes:
+        kinds += [
+            one for one in (route.body, route.answer) if _is_struct(one) and one is not Nothing
+        ]
+    _, components = _schemas(list(dict.fromkeys(kinds)))
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    used = {route.tag for route in routes}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Messaging hub",
+            "version": __version__,
+            "description": _ABOUT,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"token": []}],
+        "tags": [{"name": n, "description": d} for n, d in _TAGS.items() if n in used],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "hub_live_…",
+                    "description": f"Made by `hub token create`. Scopes: {', '.join(SCOPES)}; "
+                    "`admin` includes the others.",
+                }
+            },
+        },
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "description": route.description or route.summary + ".",
+        "tags": [route.tag],
+        "x-scope": route.scope,
+        "security": [] if route.scope is None else [{"token": []}],
+        "parameters": list(_parameters(route)),
+        "responses": dict(_responses(route)),
+    }
+    if route.consumes:
+        binary = {"type": "string", "format": "binary"}
+        form = {"type": "object", "properties": {"file": binary}, "required": ["file"]}
+        schema = form if route.consumes.startswith("multipart") else binary
+        made["requestBody"] = {"required": True, "content": {route.consumes: {"schema": schema}}}
+    elif route.body is Nothing:
+        made["requestBody"] = _json_body({"type": "object", "additionalProperties": False})
+    elif route.body is not None:
+        made["requestBody"] = _json_body({"$ref": _REF.format(name=route.body.__name__)})
+    return made
+
+
+def _json_body(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _parameters(route: Route) -> Iterable[dict[str, Any]]:
+    for name in _PARAMETER.findall(route.path):
+        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+    if route.query is not Nothing:
+        (_,), components = _schemas([route.query])
+        schema = components[route.query.__name__]
+        for name, one in schema["properties"].items():
+            parts = [one, *one.get("anyOf", ())]
+            about = next((part["description"] for part in parts if "description" in part), "")
+            shown = {key: value for key, value in one.items() if key != "description"}
+            yield {
+                "name": name,
+                "in": "query",
+                "required": name in schema.get("required", ()),
+                "description": about,
+                "schema": shown,
+            }
+    for name, description in route.headers:
+        yield {
+            "name": name,
+            "in": "header",
+            "description": description,
+            "schema": {"type": "string"},
+        }
+
+
+def _responses(route: Route) -> Iterable[tuple[str, dict[str, Any]]]:
+    answer: dict[str, Any] = {"description": route.summary}
+    if route.status != 204:
+        schema: dict[str, Any] = {"type": "string"}
+        if _is_struct(route.answer):
+            schema = {"$ref": _REF.format(name=route.answer.__name__)}
+        produces = "application/octet-stream" if route.produces == "*/*" else route.produces
+        answer["content"] = {produces: {"schema": schema}}
+    if 300 <= route.status < 400:
+        answer.pop("content")
+        answer["headers"] = {"Location": {"schema": {"type": "string"}}}
+    yield str(route.status), answer
+    statuses = set(route.problems) | {422, 503}
+    if route.scope is not None:
+        statuses |= {401, 403, 429}
+    if route.body is not None:
+        statuses |= {400, 413, 415}
+    problem = {"$ref": _REF.format(name="ProblemDetails")}
+    for status in sorted(statuses):
+        content = {"application/problem+json": {"schema": problem}}
+        yield str(status), {"description": _REASONS[status], "content": content}
+
+
+# --- events -----------------------------------------------------------------------------------------
+
+
+def _body_schema(event: EventKind) -> dict[str, Any]:
+    """The schema of a webhook's body of that type."""
+    return {
+        "type": "object",
+        "title": event.name,
+        "description": event.description,
+        "required": ["type", "timestamp", "data"],
+        "properties": {
+            "type": {"const": event.name},
+            "timestamp": {"type": "string", "format": "date-time"},
+            "data": {"$ref": _REF.format(name=event.data.__name__)},
+        },
+    }
+
+
+@cache
+def event_schemas() -> dict[str, Any]:
+    """A JSON Schema of each event's body, by type; each stands alone."""
+    made = {}
+    for event in EVENTS:
+        _, components = msgspec.json.schema_components([event.data], ref_template="#/$defs/{name}")
+        body = _body_schema(event)
+        body["properties"]["data"] = {"$ref": f"#/$defs/{event.data.__name__}"}
+        made[event.name] = {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            **body,
+            "$defs": components,
+        }
+    return made
+
+
+_HEADERS: Mapping[str, Any] = {
+    "type": "object",
+    "required": ["webhook-id", "webhook-timestamp", "webhook-signature"],
+    "properties": {
+        "webhook-id": {
+            "type": "string",
+            "description": "The same at each try and each replay: drop repeats by it",
+        },
+        "webhook-timestamp": {"type": "string", "description": "Unix seconds of this try"},
+        "webhook-signature": {
+            "type": "string",
+            "description": "`v1,` and HMAC-SHA256 over `id.timestamp.body`; one per key during rotation",
+        },
+        "webhook-replayed": {"type": "string", "const": "true"},
+    },
+}
+
+
+@cache
+def asyncapi() -> dict[str, Any]:
+    """The AsyncAPI document of the webhooks."""
+    _, components = _schemas([event.data for event in EVENTS])
+    names = {event.name: event.name.replace(".", "_") for event in EVENTS}
+    channel = "#/channels/webhook"
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Messaging hub: events",
+            "version": __version__,
+            "description": "Each event is an HTTP POST to your URL, signed as Standard Webhooks says. 2xx is "
+            "success. In its lane (`data.order`) the next event comes only after the one before it.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "channels": {
+            "webhook": {
+                "address": "{url}",
+                "description": "The URL of a destination",
+                "parameters": {"url": {"description": "As configured in [destinations.NAME]"}},
+                "messages": {
+                    name: {"$ref": f"#/components/messages/{name}"} for name in names.values()
+                },
+                "bindings": {"http": {}},
+            }
+        },
+        "operations": {
+            f"send_{name}": {
+                "action": "send",
+                "channel": {"$ref": channel},
+                "messages": [{"$ref": f"{channel}/messages/{name}"}],
+                "bindings": {"http": {"method": "POST"}},
+            }
+            for name in names.values()
+        },
+        "components": {
+            "messages": {
+                names[event.name]: {
+                    "name": event.name,
+                    "title": event.name,
+                    "summary": event.description,
+                    "contentType": "application/json",
+                    "headers": _HEADERS,
+                    "payload": _body_schema(event),
+                }
+                for event in EVENTS
+            },
+            "schemas": components,
+        },
+    }
