@@ -284,13 +284,13 @@ def test_a_package_that_cannot_be_had(checkout: Path, run: Run) -> None:
 
 def test_settings_of_pip_that_mislead(checkout: Path, run: Run) -> None:
     """A user's habit of installing elsewhere does not lead the packages astray."""
-    outcome = run(
-        "up",
-        PIP_USER="1",
-        PIP_REQUIRE_HASHES="1",
-        PIP_TARGET=str(checkout.parent / "target"),
-        PYTHONPATH="/nowhere",
-    )
+    misleading = {
+        "PIP_USER": "1",
+        "PIP_REQUIRE_HASHES": "1",
+        "PIP_TARGET": str(checkout.parent / "target"),
+        "PYTHONPATH": "/nowhere",
+    }
+    outcome = run("up", python=sys.executable, **misleading)
     assert outcome.stdout.startswith("['up']")
     assert not (checkout.parent / "target").exists()
 
