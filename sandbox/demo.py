@@ -186,6 +186,7 @@ class Demo:
         """Listen on all ports, and fetch what the hub already knows."""
         await self.wechat.start(self.ports.wechat)
         await self.mail.start(self.ports.imap, self.ports.smtp)
+        await self.phone.open_mailboxes()
         self._welcome_everyone()
         await self.site.start(self.ports.helpdesk)
         with contextlib.suppress(HubError):

@@ -67,6 +67,11 @@ class Phone:
         by_openid = {openid: person.name for openid, person in self._openids.items()}
         return by_openid | {person.mail: person.name for person in self.people.values()}
 
+    async def open_mailboxes(self) -> None:
+        """Give everyone a mailbox, so that the shop can also write first."""
+        for person in self.people.values():
+            await self._mail.add_user(person.mail)
+
     def openid(self, key: str) -> str:
         return self._person(key).openid(self._wechat.credentials.app_id)
 

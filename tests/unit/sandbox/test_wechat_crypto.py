@@ -16,18 +16,16 @@ APP_ID = "wx5823bf96d3bd56c7"
 
 
 def vectors_folder() -> Path | None:
-    """Published vectors lie outside the repository: ``HUB_VECTORS``, or ``shared`` beside it."""
-    beside = Path(__file__).resolve().parents[4] / "shared" / "vectors"
-    folder = Path(os.environ.get("HUB_VECTORS", beside)) / "wechat"
+    """Published vectors lie outside the repository: ``HUB_SHARED``, or ``shared`` beside it."""
+    beside = Path(__file__).resolve().parents[4] / "shared"
+    folder = Path(os.environ.get("HUB_SHARED") or beside) / "vectors" / "wechat"
     return folder if folder.is_dir() else None
 
 
 def vectors(*kinds: str) -> Iterator[Any]:
     folder = vectors_folder()
     if folder is None:
-        yield pytest.param(
-            None, marks=pytest.mark.skip(reason="the published vectors are not here")
-        )
+        yield pytest.param(None, marks=pytest.mark.skip(reason="no vectors/wechat: set HUB_SHARED"))
         return
     for entry in json.loads((folder / "index.json").read_text(encoding="utf-8"))["entries"]:
         if entry["kind"] in kinds:
