@@ -17,6 +17,7 @@ import redis
 
 from hub import embedded
 from hub.embedded import AlreadyRunning, Server, ServerError, _identity
+from hub.embedded._places import digest_of
 from hub.embedded._process import ProcessId, start_time, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +37,12 @@ time.sleep(60)
 def var() -> Iterator[Path]:
     """A short path with a space and a character of two bytes and more."""
     with tempfile.TemporaryDirectory(prefix="hub-") as path:
-        yield Path(path) / "von 中"
+        place = Path(path) / "von 中"
+        yield place
+        # Where the sockets of a folder go that cannot have any.
+        short = Path(tempfile.gettempdir(), f"hub-{os.geteuid()}-{digest_of(place)}")
+        if short.exists():
+            short.rmdir()
 
 
 @pytest.fixture
