@@ -129,7 +129,7 @@ class Tokens:
         try:
             value = self._sealer.open(PURPOSE, stored.sealed, token_id).decode()
         except CannotOpen as error:
-            _log.warning("token_not_opened", token=token_id, reason=error.detail)
+            _log.warning("token_not_opened", name=token_id, reason=error.detail)
             return None
         if value == unlike:
             return None
@@ -153,7 +153,7 @@ class Tokens:
         if not await save_token(self._db, token_id, sealed, good_for, lease, epoch):
             return None
         self._remember(token_id, token.value, good_for)
-        _log.info("token_refreshed", token=token_id, good_for_s=round(good_for))
+        _log.info("token_refreshed", name=token_id, good_for_s=round(good_for))
         return token.value
 
     def _remember(self, token_id: str, value: str, good_for: float) -> None:
