@@ -159,7 +159,8 @@ def _invented_name(part: Part, media_type: str, number: int) -> str:
         inner, _ = read_block(part.data, part.start, part.end)
         subject = safe_name(inner.text("subject"))[:80].strip()
         return f"{subject or f'attachment-{number}'}.eml"
-    ending = _TYPES.guess_extension(media_type) or ".bin"
+    usual = ".txt" if media_type.startswith(("text/", "message/")) else ".bin"
+    ending = _TYPES.guess_extension(media_type) or usual
     return f"attachment-{number}{ending}"
 
 

@@ -61,6 +61,7 @@ _CODECS = {
 }
 # Not text encodings, or endless in what they expand to.
 _NOT_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"})
+_MULTIBYTE = frozenset({"utf-8", "gb18030", "big5hkscs", "cp932", "cp949", "euc-jp"})
 _MAX_DETECT_BYTES = 65536
 _MAX_BROKEN_SHARE = 0.1
 _CHARSET_NAME = re.compile(r"[a-z0-9][a-z0-9._:+-]{0,39}")
@@ -91,6 +92,16 @@ def _strict(data: bytes, codec: str | None) -> str | None:
         return None
 
 
+def _nearly(data: bytes, codec: str | None) -> str | None:
+    """*data* by *codec* when hardly anything is broken: a byte lost on the way, a character cut."""
+    if codec not in _MULTIBYTE:
+        return None
+    text = data.decode(codec, "replace")
+    broken = text.count("\ufffd")
+    sound = sum(not character.isascii() for character in text[:100_000]) - broken
+    return text if broken * 10 <= sound else None
+
+
 def _detected(data: bytes) -> str | None:
     try:
         found = chardet.detect(data[:_MAX_DETECT_BYTES])
@@ -117,6 +128,8 @@ def _decode(data: bytes, declared: str | None, hint: str | None) -> str:
     if (text := _strict(data, codec)) is not None:
         return text.removeprefix("\ufeff")
     if (text := _strict(data, "utf-8")) is not None:
+        return text
+    if (text := _nearly(data, codec or "utf-8")) is not None:
         return text
     hinted = codec_of(hint)
     if hinted != "utf-7" and (text := _strict(data, hinted)) is not None:

@@ -18,7 +18,7 @@ _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BASE64 = bytes(set(range(256)) - set(_ALPHABET))
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,3}")
 _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/=\s]*")
-_GUESSED_BOUNDARY = re.compile(rb"(?:^|\n)--([^\s-][^\r\n]{3,69}?)[ \t]*\r?\n")
+_GUESSED_BOUNDARY = re.compile(rb"^--([^\s-][^\r\n]{3,69}?)[ \t]*\r?$", re.MULTILINE)
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
 _SHORT_TYPES = {"html": "text/html", "text": "text/plain", "plain": "text/plain"}
 
@@ -142,7 +142,7 @@ def _boundary(part: Part) -> bytes:
     if boundary := part.type_parameters.get("boundary", "").strip():
         return boundary.encode("utf-8", "replace")[:200]
     guess = _GUESSED_BOUNDARY.search(part.data, part.start, min(part.end, part.start + 65536))
-    return guess[1] if guess else b""
+    return guess[1].removesuffix(b"--") if guess else b""
 
 
 def _delimiters(part: Part, boundary: bytes) -> list[tuple[int, int, bool]]:

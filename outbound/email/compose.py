@@ -48,6 +48,8 @@ def recipient_of(reply: Reply) -> str:
     wanted = str(reply.reply_context.get("reply_to") or reply.to.value)
     if not _RECIPIENT.fullmatch(wanted) or len(wanted) > 254:
         raise Unsupported(f"not a mail address: {wanted[:200]!r}")
+    if wanted.endswith("@invalid"):
+        raise Unsupported("the mail names no sender: there is nobody to answer")
     return _on_the_wire(wanted)
 
 
