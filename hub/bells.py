@@ -55,7 +55,7 @@ class Bells:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._redis is not None:
             with contextlib.suppress(Exception):
-                await self._redis.aclose()
+                await self._redis.aclose(close_connection_pool=True)
 
     def ring(self, kind: str, facts: Mapping[str, Any] | None = None) -> None:
         """Wake whoever waits for *kind*, here and elsewhere; returns at once and cannot fail."""

@@ -52,6 +52,7 @@ EACH = 20
 RENEW_AFTER_S = 10.0
 OPEN_AFTER = 3
 TRIES, TRIES_WITHIN_S = 3, 60.0
+FAULT_PAUSE_S = 1.0
 BETWEEN_TRIES_S = (0.0, 10.0, 30.0)
 PROBES_S = (1.0, 5.0, 15.0)
 PROBE_S, PROBE_LATER_S, PROBE_LATER_AFTER_S = 30.0, 300.0, 6 * 3600.0
@@ -417,7 +418,7 @@ class Deliverer:
         await note_failures(self._core.db, [failure])
         if outcome.fault or target.same_refusal(lane.id, outcome.status):
             await self._fault(target, outcome, probe)
-            await self._release(lane, 0.0 if target.open else 1.0)
+            await self._release(lane, 0.0 if target.open else FAULT_PAUSE_S)
             return
         tries = head.tries + 1
         if tries >= TRIES:

@@ -80,11 +80,12 @@ class Jobs:
 
     async def run(self, jobs: Sequence[Job], crons: Sequence[Cron]) -> None:
         """Run a worker until cancelled, or until Redis fails it; then start it again."""
+        redis = connect(self._url)
         worker = Worker(
             functions=[func(_with_argument(job), name=job.name) for job in jobs],
             cron_jobs=[_cron(one) for one in crons],
             queue_name=QUEUE,
-            redis_pool=connect(self._url),
+            redis_pool=redis,
             handle_signals=False,
             max_jobs=8,
             job_timeout=JOB_TIMEOUT_S,
@@ -101,11 +102,13 @@ class Jobs:
         finally:
             with contextlib.suppress(Exception):
                 await worker.close()
+            with contextlib.suppress(Exception):
+                await redis.aclose(close_connection_pool=True)
 
     async def close(self) -> None:
         """Leave Redis."""
         with contextlib.suppress(Exception):
-            await self._redis.aclose()
+            await self._redis.aclose(close_connection_pool=True)
 
 
 def _with_argument(job: Job) -> Callable[[Any, str], Awaitable[None]]:

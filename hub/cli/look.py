@@ -1,0 +1,161 @@
+"""Commands that look: status, check, channels, route, trace."""
+
+import asyncio
+import sys
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from hub import status as statuses
+from hub import trace as traces
+from hub.accounts import RunningAccount
+from hub.channel import Check
+from hub.cli.common import connect_to_running, fail, parser, with_core
+from hub.core import Core
+from hub.errors import HubError
+from hub.ingest import Facts
+from hub.registry import Installed, installed
+from hub.routing import router_of
+from hub.running import config_path
+from hub.settings import load
+
+__all__ = ["channels", "check", "route", "status", "trace"]
+
+
+def _print_json(value: object) -> None:
+    print(msgspec.json.encode(value).decode())
+
+
+def channels(arguments: Sequence[str]) -> int:
+    """List what is installed."""
+    given = parser("channels", "What is installed, from which package and version.", json=True).parse_args(
+        arguments
+    )
+    found = installed()
+    if given.json:
+        _print_json([_installed_json(one) for one in found])
+    else:
+        for one in found:
+            title = one.value.title if one.value else f"does not load: {one.error}"
+            print(f"{one.key:<14} {title:<28} {one.package} {one.version}")
+    return 1 if any(one.error for one in found) else 0
+
+
+def _installed_json(one: Installed) -> dict[str, str | None]:
+    return {
+        "key": one.key,
+        "kind": type(one.value).__name__.lower() if one.value else None,
+        "title": one.value.title if one.value else None,
+        "package": one.package,
+        "version": one.version,
+        "error": one.error,
+    }
+
+
+def status(arguments: Sequence[str]) -> int:
+    """Show how the hub is doing; 1 when something is red."""
+    given = parser("status", "What works, what does not, and what to do.", json=True).parse_args(arguments)
+
+    async def work(core: Core) -> int:
+        report = await statuses.status(core)
+        if given.json:
+            _print_json(report)
+        else:
+            print(statuses.render(report, colour=sys.stdout.isatty()))
+        return 1 if report.light == "red" else 0
+
+    return with_core(given.config, "status", work)
+
+
+def trace(arguments: Sequence[str]) -> int:
+    """Show everything that happened to one message."""
+    made = parser("trace", "Everything that happened to one message, both directions.", json=True)
+    made.add_argument("id", help="a message id (msg_…), or the platform's own id")
+    given = made.parse_args(arguments)
+
+    async def work(core: Core) -> int:
+        own = await traces.find(core.db, given.id)
+        found = await traces.trace(core.db, own) if own else None
+        if found is None:
+            return fail(f"there is no message {given.id}")
+        if given.json:
+            _print_json(found)
+        else:
+            print(traces.render(found, colour=sys.stdout.isatty()))
+        return 0
+
+    return with_core(given.config, "trace", work)
+
+
+def route(arguments: Sequence[str]) -> int:
+    """Say which rule would take a message; reads the settings only."""
+    made = parser("route", "Which rule would take a message with those facts, and why.", json=True)
+    made.add_argument("--explain", action="store_true", help="what each rule says (always shown)")
+    for name in ("channel", "account", "text"):
+        made.add_argument(f"--{name}", default="")
+    made.add_argument("--kind", default="text")
+    given = made.parse_args(arguments)
+    connect_to_running()
+    settings = load(config_path(given.config))
+    facts = Facts(given.channel, given.account, given.kind, given.text, None, "", True)
+    told = router_of(settings).explain(facts)
+    if given.json:
+        _print_json(told)
+    else:
+        for one in told:
+            name = f"rule {one.number}" if one.number else "default"
+            print(f"{'→' if one.fits else ' '} {name:<8} {one.queue:<16} {one.reason}")
+    return 0
+
+
+def check(arguments: Sequence[str]) -> int:
+    """Try the configuration against the real platforms; 1 when something is wrong."""
+    made = parser("check", "Try credentials, callback URLs and mailboxes; print what to paste where.")
+    made.add_argument("account", nargs="*", help="only these accounts")
+    given = made.parse_args(arguments)
+    connect_to_running()
+    settings = load(config_path(given.config))
+    for warning in settings.warnings:
+        print(f"! {warning}")
+    unknown = set(given.account) - set(settings.accounts)
+    if unknown:
+        return fail(f"there is no account {', '.join(sorted(unknown))} in {settings.path}")
+
+    async def work(core: Core) -> int:
+        good = True
+        for running in core.accounts.all():
+            if not given.account or running.plan.account.name in given.account:
+                good &= await _check_account(running, core.settings.hub.public_url)
+        return 0 if good else 1
+
+    return with_core(given.config, "check", work)
+
+
+async def _check_account(running: RunningAccount, public_url: str | None) -> bool:
+    plan = running.plan
+    print(f"\n{plan.account.name} ({plan.channel.title})")
+    if running.checker is None:
+        print("  – nothing to check")
+        return True
+    found: list[Check] = []
+    try:
+        async with asyncio.timeout(60):
+            async for one in running.checker.check(public_url):
+                found.append(one)
+                _print_check(one)
+    except (HubError, OSError, TimeoutError) as error:
+        found.append(Check(False, "check", f"{type(error).__name__}: {error}"))
+        _print_check(found[-1])
+    return all(one.ok for one in found)
+
+
+def _print_check(one: Check) -> None:
+    print(f"  {'✓' if one.ok else '✗'} {one.name}: {one.detail}")
+    for line in _lines(one.advice):
+        print(f"      {line}")
+
+
+def _lines(text: str | None) -> Iterable[str]:
+    return text.splitlines() if text else ()
+
+

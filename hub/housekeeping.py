@@ -1,0 +1,21 @@
+"""What is done by the clock: keys and bodies that are no longer needed."""
+
+import structlog
+
+from hub.core import Core
+from hub.store import housekeeping as rows
+
+__all__ = ["expire", "retire"]
+
+_log = structlog.get_logger("hub.housekeeping")
+
+
+async def expire(core: Core) -> None:
+    """Every minute: what is kept for hours."""
+    await rows.forget_keys(core.db)
+
+
+async def retire(core: Core) -> None:
+    """Every night: what is kept for days, by the settings."""
+    gone = await rows.retire(core.db, core.settings.hub.retention_days)
+    _log.info("retired", **{name.replace(" ", "_"): count for name, count in gone.items()})

@@ -1,0 +1,60 @@
+"""Retention: what is old goes, in small batches; the keys that guard against repeats stay."""
+
+from hub.store.database import Database
+
+__all__ = ["FEED_DAYS", "forget_keys", "retire"]
+
+BATCH = 1000
+FEED_DAYS = 30
+
+_STEPS = {
+    "raw bodies": "UPDATE inbox SET body = NULL, headers = '{}' WHERE id IN (SELECT id FROM inbox "
+    "WHERE state = 1 AND body IS NOT NULL AND received_at < now() - $1::int * interval '1 day' LIMIT $2) "
+    "RETURNING id",
+    "messages": "UPDATE messages SET body = '{}', reply_context = '{}', error = NULL WHERE id IN ("
+    "SELECT id FROM messages WHERE body <> '{}' AND created_at < now() - $1::int * interval '1 day' "
+    "LIMIT $2) RETURNING id",
+    "notices": "UPDATE notices SET body = '{}' WHERE id IN (SELECT id FROM notices "
+    "WHERE body <> '{}' AND created_at < now() - $1::int * interval '1 day' LIMIT $2) RETURNING id",
+    "drafts": "DELETE FROM drafts WHERE id IN (SELECT d.id FROM drafts d JOIN messages m "
+    "ON m.id = d.message_id WHERE m.created_at < now() - $1::int * interval '1 day' "
+    "AND d.state NOT IN ('queued', 'sending') LIMIT $2) RETURNING id",
+    "exchanges": "DELETE FROM exchanges WHERE id IN (SELECT id FROM exchanges "
+    "WHERE at < now() - $1::int * interval '1 day' LIMIT $2) RETURNING id",
+}
+
+_FEED_STEPS = {
+    "attempts": "DELETE FROM attempts WHERE id IN (SELECT id FROM attempts "
+    "WHERE at < now() - $1::int * interval '1 day' LIMIT $2) RETURNING id",
+    "deliveries": "DELETE FROM deliveries WHERE id IN (SELECT id FROM deliveries WHERE state <> 0 "
+    "AND created_at < now() - $1::int * interval '1 day' LIMIT $2) RETURNING id",
+    "events": "DELETE FROM events WHERE id IN (SELECT id FROM events e "
+    "WHERE created_at < now() - $1::int * interval '1 day' AND NOT EXISTS ("
+    "SELECT 1 FROM deliveries d WHERE d.event_id = e.id) LIMIT $2) RETURNING id",
+}
+
+
+async def retire(db: Database, days: int) -> dict[str, int]:
+    """Remove bodies older than *days*, and what of the feed no cursor can ask for; how many rows."""
+    gone = {}
+    for steps, age in ((_STEPS, days), (_FEED_STEPS, min(days, FEED_DAYS + 1))):
+        for name, sql in steps.items():
+            gone[name] = await _in_batches(db, sql, age)
+    return gone
+
+
+async def _in_batches(db: Database, sql: str, days: int) -> int:
+    total = 0
+    while True:
+        count = len(await db.fetch(sql, days, BATCH))
+        total += count
+        if count < BATCH:
+            return total
+
+
+async def forget_keys(db: Database) -> int:
+    """Remove idempotency keys older than a day; how many."""
+    rows = await db.fetch(
+        "DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours' RETURNING id"
+    )
+    return len(rows)

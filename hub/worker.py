@@ -1,0 +1,114 @@
+"""The worker: files, delivers, replies, listens, and the jobs that arq runs.
+
+The only place that knows arq's side of things; each job is thin: load by id, call a service.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from uuid import UUID
+
+import structlog
+
+from hub import housekeeping, media
+from hub.children import Parsers
+from hub.core import Core
+from hub.delivery import Deliverer
+from hub.ingest import Ingester
+from hub.jobs import Cron, Job, Jobs
+from hub.listening import Listening
+from hub.replies import ReplyService
+from hub.routing import router_of
+from hub.supervise import keep_running
+
+__all__ = ["SERVICES", "run"]
+
+SERVICES = ("ingest", "deliver", "reply", "listen", "jobs")
+"""What a worker may do; a process does all of it unless told otherwise."""
+
+FIFTHS = set(range(0, 60, 5))
+STOP_S = 12.0
+
+_log = structlog.get_logger("hub.worker")
+
+Serve = Callable[[], Awaitable[None]]
+
+
+async def run(core: Core, wanted: tuple[str, ...], stop: Awaitable[None]) -> None:
+    """Run the *wanted* services until *stop* returns, then let what is under way end."""
+    async with AsyncExitStack() as stack:
+        services = _services(core, stack)
+        tasks = [
+            asyncio.create_task(keep_running(name, serve), name=name)
+            for name, serve in services.items()
+            if name.split("-")[0] in wanted
+        ]
+        try:
+            await stop
+        finally:
+            for task in tasks:
+                task.cancel()
+            _, late = await asyncio.wait(tasks, timeout=STOP_S)
+            for task in late:
+                _log.warning("service_slow_to_stop", service=task.get_name())
+
+
+def _services(core: Core, stack: AsyncExitStack) -> dict[str, Serve]:
+    parsers = Parsers()
+    stack.push_async_callback(parsers.close)
+    ingester = Ingester(core, lambda settings: router_of(settings).choose, parsers, core.media.keep)
+    deliverer = Deliverer(core)
+    replies = ReplyService(core)
+    services: dict[str, Serve] = {
+        "ingest": ingester.run,
+        "deliver": deliverer.run,
+        "reply": replies.run,
+        "listen": Listening(core).run,
+    }
+    redis_url = core.settings.hub.redis_url
+    if redis_url is not None:
+        jobs = Jobs(redis_url.reveal())
+        stack.push_async_callback(jobs.close)
+        services["jobs"] = lambda: jobs.run(_jobs(core), _crons(core, jobs, deliverer))
+        services["jobs-media"] = lambda: _fetch_when_rung(core, jobs)
+    return services
+
+
+async def _fetch_when_rung(core: Core, jobs: Jobs) -> None:
+    """Ask for the files of new messages as soon as they are filed; platforms keep them briefly."""
+    while True:
+        await core.bells.wait("media", 30.0)
+        await _ask_for_files(core, jobs)
+
+
+async def _ask_for_files(core: Core, jobs: Jobs) -> None:
+    for attachment in await media.due(core.db):
+        await jobs.enqueue("fetch_file", str(attachment))
+
+
+def _jobs(core: Core) -> list[Job]:
+    async def fetch_file(argument: str) -> None:
+        await media.fetch_pending(core, UUID(argument))
+
+    return [Job("fetch_file", fetch_file)]
+
+
+def _crons(core: Core, jobs: Jobs, deliverer: Deliverer) -> list[Cron]:
+    async def sweep() -> None:
+        for kind in ("ingest", "deliver", "reply"):
+            core.bells.ring(kind)
+        await _ask_for_files(core, jobs)
+
+    async def expire() -> None:
+        while await deliverer.expire():
+            pass
+        await housekeeping.expire(core)
+
+    async def retire() -> None:
+        await housekeeping.retire(core)
+
+    return [
+        Cron("sweep", sweep, second=FIFTHS),
+        Cron("expire", expire, second={7}),
+        Cron("retire", retire, second={0}, minute={10}, hour={3}),
+    ]

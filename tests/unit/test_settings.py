@@ -1,0 +1,133 @@
+"""Settings: every mistake at once, each one a line that says what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from hub.errors import ConfigError
+from hub.model import Secret
+from hub.settings import load
+
+WECHAT = """
+[accounts.shop]
+channel = "wechat"
+app_id = "wx0123456789abcdef"
+app_secret = "${WX_SECRET}"
+token = "tokentoken"
+aes_key = "Zm9vYmFyYmF6cXV1eDAxMjM0NTY3ODlhYmNkZWZnaGk"
+"""
+DESK = """
+[destinations.desk]
+url = "https://desk.example.com/hub"
+secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+"""
+ENVIRONMENT = {"WX_SECRET": "0123456789abcdef0123456789abcdef"}
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "hub.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def mistakes(folder: Path, text: str) -> list[str]:
+    path = write(folder, text)
+    with pytest.raises(ConfigError) as caught:
+        load(path, ENVIRONMENT)
+    return [line.removeprefix(f"{path}: ") for line in caught.value.mistakes]
+
+
+def test_a_sound_file_is_read(tmp_path: Path) -> None:
+    """Secrets come from the environment; the default queue exists by itself."""
+    settings = load(write(tmp_path, WECHAT + DESK), ENVIRONMENT)
+    assert settings.accounts["shop"].account.settings.app_secret == Secret(ENVIRONMENT["WX_SECRET"])
+    assert list(settings.queues) == ["inbox"]
+    assert settings.destinations["desk"].takes("inbox", "message.received")
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    """One line each: key, what was found, what is wanted."""
+    found = mistakes(
+        tmp_path,
+        """
+        [hub]
+        port = "eighty"
+        retention_day = 3
+        [accounts.shop]
+        channel = "wechatt"
+        [accounts.box]
+        channel = "email"
+        [destinations.desk]
+        url = "https://desk.example.com/hub"
+        queues = ["nowhere"]
+        [[routes]]
+        queue = "sales"
+        text = "("
+        """,
+    )
+    told = "\n".join(found)
+    assert "hub.port: found 'eighty', wants int" in told
+    assert "hub.retention_day: unknown setting; did you mean retention_days?" in told
+    assert "accounts.shop.channel: found 'wechatt', wants an installed channel: email, wechat" in told
+    assert "accounts.box.address: is missing" in told
+    assert "destinations.desk.secret: is missing" in told
+    assert "routes[0].queue: found 'sales', wants one of ['inbox']" in told
+    assert "routes[0].text: found '(', wants an RE2 regular expression" in told
+
+
+def test_a_secret_is_never_shown(tmp_path: Path) -> None:
+    """A mistake in a secret tells its length, not its value."""
+    told = "\n".join(mistakes(tmp_path, WECHAT.replace("Zm9v", "OOPS-") + DESK))
+    assert "accounts.shop.aes_key" in told
+    assert "YmFyYmF6" not in told
+
+
+def test_a_missing_variable_is_named(tmp_path: Path) -> None:
+    """The line names the key and the variable."""
+    path = write(tmp_path, WECHAT)
+    with pytest.raises(ConfigError, match="accounts.shop.app_secret: the environment has no WX_SECRET"):
+        load(path, {})
+
+
+def test_a_secret_from_a_file_loses_its_line_end_with_a_warning(tmp_path: Path) -> None:
+    """`file:` reads a file; a trailing newline is left out, and told."""
+    secret = tmp_path / "secret"
+    secret.write_text("0123456789abcdef0123456789abcdef\n")
+    text = WECHAT.replace("${WX_SECRET}", f"file:{secret}")
+    settings = load(write(tmp_path, text), {})
+    assert settings.accounts["shop"].account.settings.app_secret == Secret(ENVIRONMENT["WX_SECRET"])
+    assert any("app_secret" in warning for warning in settings.warnings)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"[hub\n", "is not TOML"),
+        (b"\xff\xfe[hub]", "is not UTF-8 text (byte 0)"),
+        (b"hub = 3", "hub: found 3, wants a table [hub]"),
+        (b"[acounts.x]", "acounts: unknown section; did you mean accounts?"),
+        (b"accounts = 3", "accounts: found 3, wants tables [accounts.NAME]"),
+        (b"[accounts]\nshop = 3", "accounts.shop: found 3, wants a table [accounts.shop]"),
+        (b"[accounts.'A b']", "a name has a-z, 0-9, - and _"),
+        (b"routes = 3", "routes: wants a list of tables [[routes]]"),
+    ],
+)
+def test_files_of_the_wrong_shape(tmp_path: Path, content: bytes, told: str) -> None:
+    """Every shape of nonsense is one clear line, never a traceback."""
+    path = tmp_path / "hub.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load(path, {})
+    assert told in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """The path and the system's reason."""
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load(tmp_path / "nothing.toml", {})
+
+
+def test_the_environment_wins(tmp_path: Path) -> None:
+    """HUB_PORT and its like go before the file."""
+    settings = load(write(tmp_path, "[hub]\nport = 1"), {"HUB_PORT": "8099", "HUB_HOST": "0.0.0.0"})
+    assert (settings.hub.port, settings.hub.host) == (8099, "0.0.0.0")
