@@ -158,7 +158,7 @@ class Demo:
         ports: DemoPorts,
         demo_secrets: DemoSecrets,
         *,
-        api_page: str = "/v1/openapi.json",
+        api_page: str = "/v1/docs",
         readme: Path | None = None,
     ) -> None:
         credentials = demo_secrets.wechat

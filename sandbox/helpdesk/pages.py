@@ -46,7 +46,7 @@ class HelpdeskSite:
         token: str | None = None,
         control: bool = False,
         readme: Path | None = None,
-        api_page: str = "/v1/openapi.json",
+        api_page: str = "/v1/docs",
     ) -> None:
         self.guard = Guard(token)
         self.port = 0
