@@ -6,7 +6,7 @@ again. arq ends a worker at any Redis error, so whoever runs one starts it anew.
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC
 from typing import Any, NamedTuple
 
@@ -44,8 +44,8 @@ def _encode(value: Any) -> bytes:
     return msgspec.msgpack.encode(value, enc_hook=repr)
 
 
-def _decode(data: bytes) -> Mapping[str, Any]:
-    decoded: Mapping[str, Any] = msgspec.msgpack.decode(data)
+def _decode(data: bytes) -> dict[str, Any]:
+    decoded: dict[str, Any] = msgspec.msgpack.decode(data)
     return decoded
 
 
@@ -111,7 +111,7 @@ class Jobs:
             await self._redis.aclose(close_connection_pool=True)
 
 
-def _with_argument(job: Job) -> Callable[[Any, str], Awaitable[None]]:
+def _with_argument(job: Job) -> Any:
     async def run(_context: Any, argument: str) -> None:
         await job.run(argument)
 
@@ -123,9 +123,10 @@ def _cron(one: Cron) -> Any:
     async def run(_context: Any) -> None:
         await one.run()
 
-    run.__qualname__ = one.name
+    work: Any = run
+    work.__qualname__ = one.name
     return cron(
-        run,
+        work,
         name=f"cron:{one.name}",
         hour=one.hour,
         minute=one.minute,

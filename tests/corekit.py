@@ -49,7 +49,9 @@ def normalize(event: InboundEvent, account: Account[Any], /) -> Iterator[Result]
     said = json.loads(event.body)
     address = Address("test", "", said.get("from", "somebody"))
     who = Participant("contact", address, said.get("name"))
-    place = ConversationRef(thread_key=said.get("thread", address.value), is_group=said.get("group", False))
+    place = ConversationRef(
+        thread_key=said.get("thread", address.value), is_group=said.get("group", False)
+    )
     common = {"channel": "test", "account": account.name, "sender": who, "conversation": place}
     kind = said.get("type", "message")
     if kind == "ignored":
@@ -71,7 +73,11 @@ def normalize(event: InboundEvent, account: Account[Any], /) -> Iterator[Result]
             thread_hints=tuple(said.get("hints", ())),
             allowances=tuple(
                 Allowance(
-                    trigger="message", key=one, opened_at=START, remaining=5, until=START + timedelta(days=2)
+                    trigger="message",
+                    key=one,
+                    opened_at=START,
+                    remaining=5,
+                    until=START + timedelta(days=2),
                 )
                 for one in said.get("allow", ())
             ),
@@ -112,7 +118,9 @@ def settings_for(
     return Settings(
         HubSettings(),
         {
-            name: AccountPlan(Account(name, channel.key, Nothing()), channel, True, "hold", None, None)
+            name: AccountPlan(
+                Account(name, channel.key, Nothing()), channel, True, "hold", None, None
+            )
             for name in accounts
         },
         {name: QueueSettings() for name in queues},
@@ -125,7 +133,9 @@ def settings_for(
 
 
 @asynccontextmanager
-async def opened(database_url: str, settings: Settings, *, name: str = "test") -> AsyncIterator[Core]:
+async def opened(
+    database_url: str, settings: Settings, *, name: str = "test"
+) -> AsyncIterator[Core]:
     """A core on *database_url*; there can be one database per test and loop."""
     db = await Database.open(database_url)
     core = Core(settings, db, Bells(None), None, name)  # type: ignore[arg-type]
@@ -161,7 +171,9 @@ async def store(core: Core, *said: dict[str, Any], account: str = "shop") -> Non
 class NoParsers:
     """No hostile channel here."""
 
-    async def normalize(self, channel_key: str, event: InboundEvent, account: Account[Any]) -> list[Result]:
+    async def normalize(
+        self, channel_key: str, event: InboundEvent, account: Account[Any]
+    ) -> list[Result]:
         raise AssertionError("not a hostile channel")
 
 
@@ -202,7 +214,9 @@ class Desk:
     @property
     def messages(self) -> list[str]:
         """The texts of the messages received, in order, repeats included."""
-        return [s["data"]["message"]["text"] for _, s, _ in self.seen if s["type"] == "message.received"]
+        return [
+            s["data"]["message"]["text"] for _, s, _ in self.seen if s["type"] == "message.received"
+        ]
 
     @property
     def by_lane(self) -> dict[str, list[int]]:

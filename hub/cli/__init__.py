@@ -29,7 +29,9 @@ class Command(NamedTuple):
 
 
 COMMANDS: Mapping[str, Command] = {
-    "up": Command("hub.cli.up:up", "run everything on this machine; the demo when nothing is configured"),
+    "up": Command(
+        "hub.cli.up:up", "run everything on this machine; the demo when nothing is configured"
+    ),
     "web": Command("hub.cli.serve:web", "take callbacks and serve the API"),
     "worker": Command("hub.cli.serve:worker", "file, deliver, reply, listen and do slow work"),
     "listen": Command("hub.cli.serve:listen", "only listen to mailboxes and gateways"),
@@ -39,8 +41,12 @@ COMMANDS: Mapping[str, Command] = {
     "route": Command("hub.cli.look:route", "which rule would take a message, and why"),
     "trace": Command("hub.cli.look:trace", "everything that happened to one message"),
     "try": Command("hub.offline:try_command", "run captured requests through a channel, offline"),
-    "compose": Command("hub.offline:compose_command", "show the platform calls of a reply, offline"),
-    "replay": Command("hub.cli.change:replay", "file raw events again, or deliver dead letters again"),
+    "compose": Command(
+        "hub.offline:compose_command", "show the platform calls of a reply, offline"
+    ),
+    "replay": Command(
+        "hub.cli.change:replay", "file raw events again, or deliver dead letters again"
+    ),
     "send": Command("hub.cli.change:send", "reply in a conversation from the command line"),
     "token": Command("hub.cli.change:token", "make, list and revoke API tokens"),
     "migrate": Command("hub.cli.change:migrate", "bring the database's schema up to date"),

@@ -47,7 +47,9 @@ def token(arguments: Sequence[str]) -> int:
     actions = made.add_subparsers(dest="action", required=True)
     create = actions.add_parser("create", help="make one; it is shown once")
     create.add_argument("name", help="whose it is")
-    create.add_argument("--scope", action="append", choices=apitokens.SCOPES, help="read and reply if unset")
+    create.add_argument(
+        "--scope", action="append", choices=apitokens.SCOPES, help="read and reply if unset"
+    )
     create.add_argument("--queue", action="append", help="only these queues; all if unset")
     create.add_argument("--days", type=int, help="good for this long; for ever if unset")
     actions.add_parser("list", help="show them, without their secrets")
@@ -77,9 +79,17 @@ async def _list(core: Core, given: argparse.Namespace) -> int:
         print(msgspec.json.encode(found).decode())
         return 0
     for one in found:
-        ended = "revoked" if one.revoked_at else f"expires {one.expires_at:%Y-%m-%d}" if one.expires_at else ""
+        ended = (
+            "revoked"
+            if one.revoked_at
+            else f"expires {one.expires_at:%Y-%m-%d}"
+            if one.expires_at
+            else ""
+        )
         used = f"used {one.last_used_at:%Y-%m-%d %H:%M}" if one.last_used_at else "never used"
-        print(f"{one.id}  {one.name:<20} {','.join(one.scopes):<18} {','.join(one.queues):<12} {used} {ended}")
+        print(
+            f"{one.id}  {one.name:<20} {','.join(one.scopes):<18} {','.join(one.queues):<12} {used} {ended}"
+        )
     return 0
 
 
@@ -98,8 +108,12 @@ def replay(arguments: Sequence[str]) -> int:
     """File raw events again, or deliver dead letters again."""
     made = parser("replay", "File raw events again after a fix, or deliver dead letters again.")
     what = made.add_mutually_exclusive_group(required=True)
-    what.add_argument("--parked", action="store_true", help="all raw events that could not be filed")
-    what.add_argument("--inbox", type=int, nargs="+", metavar="N", help="raw events by their number")
+    what.add_argument(
+        "--parked", action="store_true", help="all raw events that could not be filed"
+    )
+    what.add_argument(
+        "--inbox", type=int, nargs="+", metavar="N", help="raw events by their number"
+    )
     what.add_argument("--delivery", nargs="+", metavar="ID", help="dead letters by id (dlv_…)")
     what.add_argument("--dead", metavar="DESTINATION", help="all dead letters of a destination")
     given = made.parse_args(arguments)

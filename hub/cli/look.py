@@ -28,9 +28,9 @@ def _print_json(value: object) -> None:
 
 def channels(arguments: Sequence[str]) -> int:
     """List what is installed."""
-    given = parser("channels", "What is installed, from which package and version.", json=True).parse_args(
-        arguments
-    )
+    given = parser(
+        "channels", "What is installed, from which package and version.", json=True
+    ).parse_args(arguments)
     found = installed()
     if given.json:
         _print_json([_installed_json(one) for one in found])
@@ -54,7 +54,9 @@ def _installed_json(one: Installed) -> dict[str, str | None]:
 
 def status(arguments: Sequence[str]) -> int:
     """Show how the hub is doing; 1 when something is red."""
-    given = parser("status", "What works, what does not, and what to do.", json=True).parse_args(arguments)
+    given = parser("status", "What works, what does not, and what to do.", json=True).parse_args(
+        arguments
+    )
 
     async def work(core: Core) -> int:
         report = await statuses.status(core)
@@ -110,7 +112,9 @@ def route(arguments: Sequence[str]) -> int:
 
 def check(arguments: Sequence[str]) -> int:
     """Try the configuration against the real platforms; 1 when something is wrong."""
-    made = parser("check", "Try credentials, callback URLs and mailboxes; print what to paste where.")
+    made = parser(
+        "check", "Try credentials, callback URLs and mailboxes; print what to paste where."
+    )
     made.add_argument("account", nargs="*", help="only these accounts")
     given = made.parse_args(arguments)
     connect_to_running()
@@ -157,5 +161,3 @@ def _print_check(one: Check) -> None:
 
 def _lines(text: str | None) -> Iterable[str]:
     return text.splitlines() if text else ()
-
-

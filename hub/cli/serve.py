@@ -53,7 +53,10 @@ def worker(arguments: Sequence[str]) -> int:
     """File, deliver, reply, listen and do slow work."""
     made = parser("worker", "File, deliver, reply, listen and do slow work, until SIGTERM.")
     made.add_argument(
-        "--only", action="append", choices=SERVICES, help="do only this (may be given several times)"
+        "--only",
+        action="append",
+        choices=SERVICES,
+        help="do only this (may be given several times)",
     )
     given = made.parse_args(arguments)
     wanted = tuple(given.only or SERVICES)

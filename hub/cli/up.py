@@ -57,7 +57,7 @@ def _servers(var: Path, path: Path | None, stack: contextlib.ExitStack) -> dict[
     """Start what no setting names, and say where it is."""
     environment = dict(os.environ)
     settings = load(path) if path else None
-    if settings and settings.hub.database_url or "DATABASE_URL" in environment:
+    if (settings and settings.hub.database_url) or "DATABASE_URL" in environment:
         _tell("✓ the configured PostgreSQL and Redis")
         return environment
     _tell("… starting PostgreSQL and Valkey")
@@ -132,7 +132,9 @@ class _Up:
         self.path = self.var / "demo.toml"
         draft = self.path.with_suffix(f".{os.getpid()}")
         draft.touch(mode=0o600)
-        draft.write_text(demo_settings_toml(ports, made, f"http://127.0.0.1:{port}"), encoding="utf-8")
+        draft.write_text(
+            demo_settings_toml(ports, made, f"http://127.0.0.1:{port}"), encoding="utf-8"
+        )
         draft.replace(self.path)
         _tell("✓ no config/hub.toml: this is the demo, with simulated platforms")
         return ports, made
@@ -161,7 +163,8 @@ class _Up:
         )
         stack.push_async_callback(_end, running)
         _tell("… carrying a message there and back on each channel")
-        await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {running, ready}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()
         facts = ready.result()
@@ -179,7 +182,9 @@ class _Up:
         for child in self.processes:
             await child.start()
         await self._ready(settings)
-        _tell(f"✓ web and {self.workers} worker{'s' if self.workers > 1 else ''}: {_base(settings)}")
+        _tell(
+            f"✓ web and {self.workers} worker{'s' if self.workers > 1 else ''}: {_base(settings)}"
+        )
 
     async def _ready(self, settings: Settings) -> None:
         deadline = time.monotonic() + START_S
@@ -259,7 +264,7 @@ class _Child:
             self.kind,
             env=self.environment,
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
+            preexec_fn=_die_with_parent,
         )
 
     async def _watch(self) -> None:

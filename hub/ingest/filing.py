@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -46,11 +46,13 @@ class Facts(NamedTuple):
     is_new: bool
 
 
-class Choice(NamedTuple):
-    """Where a route leads; *sticky* routes leave a conversation in the queue that it has."""
+class Choice(Protocol):
+    """Where a route leads; a *sticky* one leaves a conversation in the queue that it has."""
 
-    queue: str
-    sticky: bool
+    @property
+    def queue(self) -> str: ...
+    @property
+    def sticky(self) -> bool: ...
 
 
 Choose = Callable[[Facts], Choice]

@@ -6,6 +6,14 @@ from collections import Counter
 
 import pytest
 from aiohttp import web
+from standardwebhooks import Webhook
+
+from hub import delivery
+from hub.core import Core
+from hub.delivery import Deliverer, probe_pause, replay
+from hub.store import lanes
+from hub.store.lanes import Done, claim_lanes, record
+from hub.store.models import Attempt, Delivery, DestinationRow, Lane
 from tests.corekit import (
     SECRET,
     background,
@@ -17,14 +25,6 @@ from tests.corekit import (
     store,
     twin,
 )
-from standardwebhooks import Webhook
-
-from hub import delivery
-from hub.core import Core
-from hub.delivery import Deliverer, probe_pause, replay
-from hub.store import lanes
-from hub.store.lanes import Done, claim_lanes, record
-from hub.store.models import Attempt, Delivery, DestinationRow, Lane
 
 ONLY_MESSAGES = ("message.received", "delivery.gap")
 
@@ -61,7 +61,7 @@ async def test_events_arrive_signed_and_numbered(database_url: str) -> None:
         for _, said, headers in desk.seen:
             assert headers["webhook-signature"].startswith("v1,")
             assert said["timestamp"].endswith("Z")
-        assert [numbers for numbers in desk.by_lane.values()] == [[1, 2, 3]]
+        assert list(desk.by_lane.values()) == [[1, 2, 3]]
         assert desk.messages == ["one", "two"]
 
 
@@ -226,7 +226,9 @@ async def test_retry_after_is_honoured(database_url: str) -> None:
 
         def answer(said: dict) -> web.Response:  # type: ignore[type-arg]
             times.append(time.monotonic())
-            return web.Response(status=429 if len(times) == 1 else 200, headers={"Retry-After": "1"})
+            return web.Response(
+                status=429 if len(times) == 1 else 200, headers={"Retry-After": "1"}
+            )
 
         desk.answer = answer
         await say(core, "one")
@@ -301,7 +303,9 @@ async def test_a_late_holder_records_nothing(database_url: str) -> None:
 
 async def test_work_added_while_a_lane_is_held_is_not_forgotten(database_url: str) -> None:
     """The release tells that there is more: no wake-up is lost between read and release."""
-    async with opened(database_url, settings_for("http://127.0.0.1:9/", events=ONLY_MESSAGES)) as core:
+    async with opened(
+        database_url, settings_for("http://127.0.0.1:9/", events=ONLY_MESSAGES)
+    ) as core:
         await say(core, "one")
         held = (await claim_lanes(core.db, "holder", {"desk": 10}, 10))[0]
         await say(core, "two")  # its bell rings while the lane is held, and nobody can claim it
@@ -311,7 +315,9 @@ async def test_work_added_while_a_lane_is_held_is_not_forgotten(database_url: st
         assert len(await claim_lanes(core.db, "other", {"desk": 10}, 10)) == 1
 
 
-async def test_nothing_is_lost_without_bells(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_is_lost_without_bells(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With every doorbell lost, polling alone delivers."""
     monkeypatch.setattr(delivery, "POLL_S", 0.05)
     async with running_desk() as desk, opened(database_url, settings_for(desk.url)) as core:
@@ -321,7 +327,7 @@ async def test_nothing_is_lost_without_bells(database_url: str, monkeypatch: pyt
             for n in range(30):
                 await say(core, str(n))
             await eventually(lambda: len(desk.messages) == 30)
-        assert [numbers for numbers in desk.by_lane.values()] == [list(range(1, 32))]
+        assert list(desk.by_lane.values()) == [list(range(1, 32))]
 
 
 async def test_a_slow_destination_does_not_slow_another(database_url: str) -> None:
@@ -347,7 +353,11 @@ async def _stall(said: object) -> int:
 
 def test_probes_come_in_seconds_then_rarely() -> None:
     """1 s, 5 s, 15 s, then each 30 s for 6 h, then each 5 min, ±10 %."""
-    for probes, open_s, base in [(0, 0, 1), (1, 1, 5), (2, 6, 15), (3, 21, 30), (99, 7 * 3600, 300)]:
+    for probes, open_s, base in [
+        (0, 0, 1),
+        (1, 1, 5),
+        (2, 6, 15),
+        (3, 21, 30),
+        (99, 7 * 3600, 300),
+    ]:
         assert base * 0.9 <= probe_pause(probes, open_s) <= base * 1.1
-
-

@@ -3,11 +3,10 @@
 import asyncio
 from uuid import UUID
 
-from tests.corekit import event, file_all, ingester, opened, settings_for, store, twin
-
 from hub.settings import Route
 from hub.store.inbox import Arrived, claim_partitions, insert_events, park, read_claimed, unpark
 from hub.store.models import Conversation, EventRow, Inbox, MessageRow, NoticeRow
+from tests.corekit import event, file_all, ingester, opened, settings_for, store, twin
 
 
 async def test_a_message_is_filed_with_its_conversation(database_url: str) -> None:
@@ -35,7 +34,9 @@ async def test_the_same_event_twice_is_stored_once(database_url: str) -> None:
 async def test_two_events_with_one_message_make_one_message(database_url: str) -> None:
     """The message's own key guards it when two different events bring it, also in one batch."""
     async with opened(database_url, settings_for()) as core:
-        await store(core, {"text": "a", "id": "1", "event": "x"}, {"text": "a", "id": "1", "event": "y"})
+        await store(
+            core, {"text": "a", "id": "1", "event": "x"}, {"text": "a", "id": "1", "event": "y"}
+        )
         await file_all(core)
         await store(core, {"text": "a", "id": "1", "event": "z"})
         await file_all(core)
@@ -102,7 +103,9 @@ async def test_a_held_partition_is_nobody_elses(database_url: str) -> None:
         assert await claim_partitions(core.db, "b", ["shop"], 10) == []
 
 
-async def test_a_row_that_cannot_be_read_is_parked_and_its_neighbours_filed(database_url: str) -> None:
+async def test_a_row_that_cannot_be_read_is_parked_and_its_neighbours_filed(
+    database_url: str,
+) -> None:
     """What the normalizer cannot read is set aside, visible, and comes back on request."""
     async with opened(database_url, settings_for()) as core:
         await store(
@@ -114,7 +117,10 @@ async def test_a_row_that_cannot_be_read_is_parked_and_its_neighbours_filed(data
         await file_all(core)
         parked = await Inbox.get(state=2)
         assert "this normalizer cannot" in (parked.error or "")
-        assert [m.body["text"] for m in await MessageRow.all().order_by("seq")] == ["before", "after"]
+        assert [m.body["text"] for m in await MessageRow.all().order_by("seq")] == [
+            "before",
+            "after",
+        ]
         assert await unpark(core.db, None) == 1
 
 
@@ -156,7 +162,9 @@ async def test_hints_lead_to_the_conversation_they_name(database_url: str) -> No
 async def test_nobody_walks_into_another_persons_thread(database_url: str) -> None:
     """A stranger who quotes a thread's id, or its key, gets a conversation of their own."""
     async with opened(database_url, settings_for()) as core:
-        await store(core, {"from": "ann", "text": "mine", "id": "1", "thread": "t", "known": ["a@x"]})
+        await store(
+            core, {"from": "ann", "text": "mine", "id": "1", "thread": "t", "known": ["a@x"]}
+        )
         await file_all(core)
         await store(core, {"from": "eve", "text": "hi", "id": "2", "thread": "t", "hints": ["a@x"]})
         await store(core, {"from": "eve", "text": "me", "id": "3", "thread": "t", "hints": ["a@x"]})

@@ -5,12 +5,12 @@ from typing import Any
 
 import asyncpg
 import pytest
-from tests.corekit import event, eventually, opened, settings_for
 
 from hub import intake
 from hub.core import Core
 from hub.intake import Committer, Overloaded
 from hub.store.models import Inbox
+from tests.corekit import event, eventually, opened, settings_for
 
 
 def committer(core: Core, **limits: Any) -> Committer:
@@ -76,7 +76,9 @@ async def test_a_short_absence_of_the_database_costs_no_refusal(
         await service.stop()
 
 
-async def test_a_long_absence_is_told_in_time(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_absence_is_told_in_time(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After wait_s the caller is told to put the platform off; nothing piles up behind."""
     async with opened(database_url, settings_for()) as core:
         service = committer(core, wait_s=0.3)

@@ -4,11 +4,10 @@ import asyncio
 import contextlib
 from pathlib import Path
 
-from tests.corekit import background, eventually
-
 from hub import embedded
 from hub.jobs import Cron, Job, Jobs
 from hub.supervise import keep_running
+from tests.corekit import background, eventually
 
 
 async def test_a_job_runs_with_its_argument(redis_url: str) -> None:

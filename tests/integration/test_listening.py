@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.corekit import CHANNEL, background, event, eventually, opened, settings_for, twin
 
 from hub.bells import Bells
 from hub.channel import Bell, Emit, Wake
@@ -16,6 +15,7 @@ from hub.model import Checkpoint
 from hub.store import leases
 from hub.store.inbox import LeaseLost
 from hub.store.models import AccountState, Inbox
+from tests.corekit import CHANNEL, background, event, eventually, opened, settings_for, twin
 
 
 class Counting:
@@ -48,7 +48,9 @@ def with_listener(core: Core, listener: Any) -> None:
     core.accounts = SimpleNamespace(get=lambda name: SimpleNamespace(listener=listener))  # type: ignore[assignment]
 
 
-SETTINGS = settings_for(channel=msgspec.structs.replace(CHANNEL, listener=lambda account, tools: None))
+SETTINGS = settings_for(
+    channel=msgspec.structs.replace(CHANNEL, listener=lambda account, tools: None)
+)
 
 
 async def test_one_process_listens(database_url: str) -> None:
@@ -75,7 +77,9 @@ async def test_the_next_owner_goes_on_where_the_last_one_stopped(database_url: s
             before = await Inbox.all().count()
             async with background(Listening(twin(core, "p")).run()):
                 await eventually(lambda before=before: _stored(before + 3))
-        numbers = [msgspec.json.decode(row.body or b"")["text"] for row in await Inbox.all().order_by("id")]
+        numbers = [
+            msgspec.json.decode(row.body or b"")["text"] for row in await Inbox.all().order_by("id")
+        ]
         assert numbers == [str(n) for n in range(1, len(numbers) + 1)]
 
 
@@ -116,7 +120,9 @@ async def test_a_listener_that_fails_is_shown_and_tried_again(database_url: str)
         with_listener(core, Failing())
         async with background(Listening(core).run()):
             await eventually(lambda: AccountState.filter(listener_state="failing").exists())
-        assert (await AccountState.get(name="shop")).listener_error == "RuntimeError: wrong password"
+        assert (
+            await AccountState.get(name="shop")
+        ).listener_error == "RuntimeError: wrong password"
 
 
 async def test_bells_reach_other_processes(redis_url: str) -> None:

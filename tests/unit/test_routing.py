@@ -13,7 +13,9 @@ ROUTES = [
 ]
 
 
-def facts(text: str = "hello", *, channel: str = "wechat", account: str = "shop", kind: str = "text") -> Facts:
+def facts(
+    text: str = "hello", *, channel: str = "wechat", account: str = "shop", kind: str = "text"
+) -> Facts:
     return Facts(channel, account, kind, text, None, "ann", True)
 
 

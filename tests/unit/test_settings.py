@@ -68,7 +68,9 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     told = "\n".join(found)
     assert "hub.port: found 'eighty', wants int" in told
     assert "hub.retention_day: unknown setting; did you mean retention_days?" in told
-    assert "accounts.shop.channel: found 'wechatt', wants an installed channel: email, wechat" in told
+    assert (
+        "accounts.shop.channel: found 'wechatt', wants an installed channel: email, wechat" in told
+    )
     assert "accounts.box.address: is missing" in told
     assert "destinations.desk.secret: is missing" in told
     assert "routes[0].queue: found 'sales', wants one of ['inbox']" in told
@@ -85,7 +87,9 @@ def test_a_secret_is_never_shown(tmp_path: Path) -> None:
 def test_a_missing_variable_is_named(tmp_path: Path) -> None:
     """The line names the key and the variable."""
     path = write(tmp_path, WECHAT)
-    with pytest.raises(ConfigError, match="accounts.shop.app_secret: the environment has no WX_SECRET"):
+    with pytest.raises(
+        ConfigError, match=r"accounts\.shop\.app_secret: the environment has no WX_SECRET"
+    ):
         load(path, {})
 
 
@@ -100,7 +104,7 @@ def test_a_secret_from_a_file_loses_its_line_end_with_a_warning(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    "content, told",
     [
         (b"[hub\n", "is not TOML"),
         (b"\xff\xfe[hub]", "is not UTF-8 text (byte 0)"),
