@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from hub.model import ConversationRef, Participant
-from hub.web.api.shapes import Attachment, Message, ToldConversation
+from hub.web.shapes import Attachment, Message, ToldConversation
 
 __all__ = ["EVENTS", "EVENT_TYPES", "EventKind"]
 

@@ -9,7 +9,10 @@ from hub.core import Core
 from hub.feed import NewEvent, publish
 from hub.store import Transaction
 from hub.store import api as rows
-from hub.web.api.shapes import (
+from hub.web.cursors import Recent, read_cursor, show_cursor
+from hub.web.problems import invalid, not_found
+from hub.web.routes import Answer, Call, Nothing, RouteTable
+from hub.web.shapes import (
     Conversation,
     ConversationPage,
     ConversationState,
@@ -18,9 +21,6 @@ from hub.web.api.shapes import (
     own_id,
     page_size,
 )
-from hub.web.cursors import Recent, read_cursor, show_cursor
-from hub.web.problems import invalid, not_found
-from hub.web.routes import Answer, Call, Nothing, RouteTable
 
 table = RouteTable()
 TAG = "Conversations"

@@ -12,10 +12,10 @@ from hub.ids import read_id, show_id
 from hub.store import api as rows
 from hub.store.models import CANCELLED, DONE, PARKED, WAITING
 from hub.web.api.conversations import Cursor, Limit
-from hub.web.api.shapes import own_id, page_size
 from hub.web.cursors import Place, read_cursor, show_cursor
 from hub.web.problems import Problem, invalid, not_found
 from hub.web.routes import Call, Nothing, RouteTable
+from hub.web.shapes import own_id, page_size
 
 table = RouteTable()
 TAG = "Deliveries"

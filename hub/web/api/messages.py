@@ -25,10 +25,10 @@ from hub.replies import (
 from hub.store import Transaction
 from hub.store import api as rows
 from hub.web.api.conversations import Cursor, Limit
-from hub.web.api.shapes import Message, MessagePage, message_views, own_id, page_size
 from hub.web.cursors import Place, read_cursor, show_cursor
 from hub.web.problems import SECURITY_HEADERS, Problem, invalid, not_found
 from hub.web.routes import Call, Nothing, RouteTable
+from hub.web.shapes import Message, MessagePage, message_views, own_id, page_size
 
 table = RouteTable()
 TAG = "Messages"

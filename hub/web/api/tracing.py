@@ -1,9 +1,9 @@
 """What happened to one message."""
 
 from hub import trace as traces
-from hub.web.api.shapes import own_id
 from hub.web.problems import not_found
 from hub.web.routes import Call, Nothing, RouteTable
+from hub.web.shapes import own_id
 
 table = RouteTable()
 
