@@ -181,6 +181,9 @@ async def test_slow_senders_leave_room_for_others() -> None:
 
 async def test_live_needs_no_database() -> None:
     """The process runs, whatever else does."""
-    async with stage() as made, aiohttp.ClientSession() as http:
-        async with http.get(f"http://127.0.0.1:{made.port}/live") as answer:
-            assert answer.status == 200
+    async with (
+        stage() as made,
+        aiohttp.ClientSession() as http,
+        http.get(f"http://127.0.0.1:{made.port}/live") as answer,
+    ):
+        assert answer.status == 200

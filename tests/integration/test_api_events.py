@@ -1,0 +1,216 @@
+"""The feed: complete, in order, by cursor, by stream; and the dead letters."""
+
+import asyncio
+import json
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+
+from hub.core import now
+from hub.web.cursors import FeedCursor, show_cursor
+from tests.apikit import Api, Client, api
+
+
+def said(number: int) -> dict[str, Any]:
+    return {"id": f"m{number}", "from": f"c{number % 3}", "text": str(number)}
+
+
+async def drain(client: Client, after: str = "oldest", **query: Any) -> tuple[list[Any], str]:
+    """Everything that can be read now, and the cursor after it."""
+    found = []
+    while True:
+        page = (await client.get("/v1/events", after=after, **query)).json
+        found += page["items"]
+        after = page["next"]
+        if not page["more"]:
+            return found, after
+
+
+def texts(events: list[Any]) -> list[str]:
+    return [e["data"]["message"]["text"] for e in events if e["type"] == "message.received"]
+
+
+async def test_the_feed_is_complete_and_goes_on(database_url: str) -> None:
+    """Small pages together are everything, once; the cursor goes on where it ended."""
+    async with api(database_url) as made:
+        client = await made.client("read")
+        await made.say(*map(said, range(10)))
+        events, cursor = await drain(client, limit=3)
+        assert sorted(texts(events), key=int) == [str(i) for i in range(10)]
+        assert len({one["id"] for one in events}) == len(events)
+        await made.say(said(10))
+        assert texts((await drain(client, cursor))[0]) == ["10"]
+
+
+async def test_an_open_transaction_holds_the_feed_back(database_url: str) -> None:
+    """An event that commits late is never skipped: readers wait for the older transaction."""
+    async with api(database_url) as made:
+        client = await made.client("read")
+        await made.say(said(0))
+        _, cursor = await drain(client)
+        url = database_url.replace("asyncpg://", "postgresql://")
+        late = await asyncpg.connect(url)
+        try:
+            transaction = late.transaction()
+            await transaction.start()
+            await late.execute(
+                "INSERT INTO events (id, type, body, created_at) VALUES (gen_random_uuid(), "
+                '\'account.state\', \'{"type":"account.state","timestamp":"2026-01-01T00:00:00Z",'
+                '"data":{}}\', now())'
+            )
+            await made.say(said(1))
+            early, cursor = await drain(client, cursor)
+            assert early == []
+            await transaction.commit()
+        finally:
+            await late.close()
+        events, _ = await drain(client, cursor)
+        assert next(one["type"] for one in events) == "account.state"
+        assert texts(events) == ["1"]
+
+
+async def test_types_and_queues_leave_out_without_stopping(database_url: str) -> None:
+    """Events that are not wanted, or not the token's, move the cursor on."""
+    async with api(database_url) as made:
+        everyone, foreign = await made.client("read"), await made.client("read", queues=("sales",))
+        await made.say(*map(said, range(5)))
+        events, _ = await drain(everyone, types="conversation.created", limit=2)
+        assert [one["type"] for one in events] == ["conversation.created"] * 3
+        nothing, cursor = await drain(foreign, limit=1)
+        assert (nothing, (await drain(foreign, cursor))[0]) == ([], [])
+
+
+async def test_latest_starts_at_the_end(database_url: str) -> None:
+    """For who wants news only."""
+    async with api(database_url) as made:
+        client = await made.client("read")
+        await made.say(said(0))
+        events, cursor = await drain(client, "latest")
+        assert events == []
+        await made.say(said(1))
+        assert texts((await drain(client, cursor))[0]) == ["1"]
+
+
+async def test_a_wait_ends_when_something_comes(database_url: str) -> None:
+    """The answer is held until there is news."""
+    async with api(database_url) as made:
+        client = await made.client("read")
+        waiting = asyncio.create_task(client.get("/v1/events", after="latest", wait=10))
+        await asyncio.sleep(0.2)
+        await made.say(said(0))
+        async with asyncio.timeout(3):
+            assert texts((await waiting).json["items"]) == ["0"]
+
+
+async def test_an_old_cursor_is_gone_and_names_the_oldest(database_url: str) -> None:
+    """410 with the cursor to go on from."""
+    async with api(database_url) as made:
+        client = await made.client("read")
+        await made.say(said(0))
+        old = show_cursor(FeedCursor(3, 0, now() - timedelta(days=31)))
+        answer = await client.get("/v1/events", after=old)
+        assert answer.status == 410
+        assert texts((await drain(client, answer.json["oldest"]))[0]) == ["0"]
+
+
+@pytest.mark.parametrize("after", ["x", "WyJyIiwxXQ", "💣", show_cursor(FeedCursor(-1, 0, now()))])
+async def test_a_forged_cursor_is_refused(database_url: str, after: str) -> None:
+    """422, never an error of the database."""
+    async with api(database_url) as made:
+        client = await made.client("admin")
+        for path in ("/v1/events", "/v1/conversations", "/v1/deliveries"):
+            assert (await client.get(path, after=after)).status == 422
+
+
+async def next_frame(response: aiohttp.ClientResponse) -> dict[str, str]:
+    """The next event of a stream."""
+    async with asyncio.timeout(5):
+        frame: dict[str, str] = {}
+        while True:
+            line = (await response.content.readline()).decode().rstrip("\n")
+            if not line and "data" in frame:
+                return frame
+            name, _, value = line.partition(": ")
+            frame |= {name: value} if name and line else {}
+
+
+async def test_a_stream_follows_and_goes_on_after_a_break(database_url: str) -> None:
+    """Last-Event-ID continues exactly after the last event that was seen."""
+    async with api(database_url) as made:
+        client = await made.client("read")
+        bearer = {"Authorization": f"Bearer {client.token}"}
+        url = f"{made.base}/v1/events/stream?types=message.received"
+        async with made.http.get(url, headers=bearer) as stream:
+            assert stream.content_type == "text/event-stream"
+            await made.say(said(0))
+            frame = await next_frame(stream)
+            assert frame["event"] == "message.received"
+            assert texts([json.loads(frame["data"])]) == ["0"]
+        await made.say(said(1), said(2))
+        headers = bearer | {"Last-Event-ID": frame["id"]}
+        async with made.http.get(url, headers=headers) as stream:
+            seen = [json.loads((await next_frame(stream))["data"]) for _ in range(2)]
+            assert sorted(texts(seen)) == ["1", "2"]
+
+
+async def test_a_stream_ends_when_the_server_stops(database_url: str) -> None:
+    """Nobody waits for a stream that never ends."""
+    async with api(database_url) as made:
+        client = await made.client("read")
+        bearer = {"Authorization": f"Bearer {client.token}"}
+        async with made.http.get(f"{made.base}/v1/events/stream", headers=bearer) as stream:
+            await stream.content.readline()
+            async with asyncio.timeout(5):
+                await made.listening.stop()
+                while not stream.content.at_eof():
+                    await stream.content.readline()
+        made.listening.stop = _nothing  # type: ignore[method-assign]
+
+
+async def _nothing() -> None:
+    """It has stopped already."""
+
+
+async def dead(made: Api, client: Client) -> list[Any]:
+    """The dead letters, after everything has died."""
+    await made.core.db.fetch(
+        "UPDATE deliveries SET state = 2, error = 'answered 500' WHERE state = 0"
+    )
+    return list((await client.get("/v1/deliveries", state="dead")).json["items"])
+
+
+async def test_a_dead_letter_is_replayed_under_the_same_id(database_url: str) -> None:
+    """At the end of its lane; a second time is a conflict."""
+    async with api(database_url) as made:
+        client = await made.client("admin")
+        await made.say(said(0))
+        letters = await dead(made, client)
+        assert [one["error"] for one in letters] == ["answered 500"] * 2
+        path = f"/v1/deliveries/{letters[0]['id']}/replay"
+        assert (await client.post(path)).json["replayed"] == 1
+        assert (await client.post(path)).status == 409
+        waiting = (await client.get("/v1/deliveries", state="waiting")).json["items"]
+        assert [one["webhook_id"] for one in waiting] == [letters[0]["webhook_id"]]
+        assert waiting[0]["replayed"]
+        assert waiting[0]["order"]["n"] == 3
+
+
+async def test_dead_letters_are_replayed_by_filter(database_url: str) -> None:
+    """All that fit; an empty filter is refused."""
+    async with api(database_url) as made:
+        client = await made.client("admin")
+        await made.say(*map(said, range(4)))
+        letters = await dead(made, client)
+        assert (await client.post("/v1/deliveries/replay", {})).status == 422
+        assert (await client.post("/v1/deliveries/replay", {"destination": "x"})).json[
+            "replayed"
+        ] == 0
+        answer = await client.post(
+            "/v1/deliveries/replay", {"type": "message.received", "limit": 3}
+        )
+        assert answer.json == {"replayed": 3, "more": True}
+        rest = (await client.get("/v1/deliveries", state="dead")).json["items"]
+        assert len(rest) == len(letters) - 3
