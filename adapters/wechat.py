@@ -31,6 +31,7 @@ from outbound.wechat import MEDIA_LIMITS, TEXT_LIMIT, WeChatChecker, WeChatMedia
 
 __all__ = ["CHANNEL", "WeChatAdapter", "WeChatSettings"]
 
+_API_BASE = "https://api.weixin.qq.com"
 _MAX_BODY = 64 * 1024
 _MAX_QUERY = 4096
 _MAX_ORDER_KEY = 200
@@ -63,11 +64,9 @@ class WeChatSettings(Struct, frozen=True, kw_only=True):
         Meta(description="Message encryption as set in the console; anything weaker is refused"),
     ] = "safe"
     original_id: Annotated[
-        str | None, Meta(description="原始ID (gh_…), shown by the check to tell accounts apart")
+        str | None, Meta(description="原始ID (gh_…), shown by hub check to tell accounts apart")
     ] = None
-    api_base: Annotated[str, Meta(description="Host of the platform's API")] = (
-        "https://api.weixin.qq.com"
-    )
+    api_base: Annotated[str, Meta(description="Host of the platform's API")] = _API_BASE
     proxy: Annotated[
         str | None, Meta(description="HTTP proxy towards the platform, whose address it must know")
     ] = None
@@ -87,10 +86,7 @@ class WeChatSettings(Struct, frozen=True, kw_only=True):
             if key is not None and not is_aes_key(key.reveal()):
                 yield name, "wants the 43 letters, digits, + or / of the EncodingAESKey"
         if not self.api_base.startswith(("https://", "http://")):
-            yield "api_base", f"found {self.api_base!r}, wants a URL such as {_API_EXAMPLE}"
-
-
-_API_EXAMPLE = "https://api.weixin.qq.com"
+            yield "api_base", f"found {self.api_base!r}, wants a URL such as {_API_BASE}"
 
 
 class _Envelope(Struct):
@@ -118,9 +114,10 @@ def _sealed_in(body: bytes) -> str:
 
     In compatible mode the customer's own text stands before it, so the last one counts.
     """
-    if body.lstrip()[:1] == b"{":
+    bare = body.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if bare[:1] == b"{":
         try:
-            return msgspec.json.decode(body, type=_Envelope).Encrypt
+            return msgspec.json.decode(bare, type=_Envelope).Encrypt
         except (ValueError, RecursionError):
             return ""
     found = _ENCRYPT.match(body, max(body.rfind(b"<Encrypt>"), 0))

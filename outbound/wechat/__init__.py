@@ -168,7 +168,9 @@ class WeChatChecker:
             return Check(
                 False, "app id and secret", f"{error.sentence} {error.detail}", _advice(error)
             )
-        return Check(True, "app id and secret", "the platform gives a token")
+        settings = self._account.settings
+        known = f"{settings.app_id} {settings.original_id or ''}".strip()
+        return Check(True, "app id and secret", f"the platform gives a token for {known}")
 
 
 def _port_is_usual(url: str) -> bool:

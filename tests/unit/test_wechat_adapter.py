@@ -102,6 +102,15 @@ async def test_no_downgrade(mode: str) -> None:
             await adapter(mode=mode).accept(request)
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf", b"\r\n "])
+async def test_a_json_envelope(mark: bytes) -> None:
+    """JSON as the console may set it; a byte order mark before it does no harm."""
+    request = kit.sample(1)
+    encrypted = request.body.split(b"CDATA[")[1].split(b"]]")[0].decode()
+    body = mark + b'{"ToUserName":"gh_1","Encrypt":"' + encrypted.encode() + b'"}'
+    assert (await adapter().accept(replace(request, body=body))).events
+
+
 async def test_plain_mode_takes_encrypted_pushes_while_the_console_changes() -> None:
     """An upgrade is no downgrade: with the key set, an encrypted push to a plain account is opened."""
     (event,) = (await adapter(mode="plain").accept(kit.sample(1))).events
