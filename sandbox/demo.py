@@ -22,6 +22,9 @@ from sandbox.helpdesk import Helpdesk, HelpdeskSite, HubClient, HubError, Phone,
 from sandbox.mail import MailPair
 from sandbox.wechat import WeChatCredentials, WeChatSimulator
 
+README = Path(__file__).resolve().parents[1] / "README.md"
+"""Shown on the page where the checkout has it; an installed package has none."""
+
 SHOP_ADDRESS = "support@shop.example"
 WECHAT_ACCOUNT = "shop"
 MAIL_ACCOUNT = "support"
@@ -159,7 +162,7 @@ class Demo:
         demo_secrets: DemoSecrets,
         *,
         api_page: str = "/v1/docs",
-        readme: Path | None = None,
+        readme: Path | None = README,
     ) -> None:
         credentials = demo_secrets.wechat
         self.ports = ports

@@ -156,7 +156,7 @@ class HelpdeskSite:
                 "hub": self._ready,
                 "phone": self._phone.state() if self._phone else None,
                 "links": {
-                    "readme": "/readme" if self._readme else None,
+                    "readme": "/readme" if self._readme and self._readme.is_file() else None,
                     "api": self._desk.hub.base_url + self._api_page,
                 },
             }
