@@ -10,7 +10,7 @@ from standardwebhooks import Webhook
 
 from hub import delivery
 from hub.core import Core
-from hub.delivery import Deliverer, probe_pause, replay
+from hub.delivery import Deliverer, replay, target
 from hub.store import lanes
 from hub.store.lanes import Done, claim_lanes, record
 from hub.store.models import Attempt, Delivery, DestinationRow, Lane
@@ -38,8 +38,8 @@ async def say(core: Core, *texts: str, who: str = "ann") -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of seconds become hundredths."""
-    monkeypatch.setattr(delivery, "PROBES_S", (0.05, 0.05, 0.05))
-    monkeypatch.setattr(delivery, "PROBE_S", 0.05)
+    monkeypatch.setattr(target, "PROBES_S", (0.05, 0.05, 0.05))
+    monkeypatch.setattr(target, "PROBE_S", 0.05)
     monkeypatch.setattr(delivery, "BETWEEN_TRIES_S", (0.0, 0.02, 0.02))
     monkeypatch.setattr(delivery, "FAULT_PAUSE_S", 0.02)
     monkeypatch.setattr(delivery, "POLL_S", 0.05)
@@ -279,9 +279,9 @@ async def test_an_acknowledged_request_is_repeated_with_the_same_id_after_a_cras
         async with opened(database_url, settings) as core:
             await say(core, "one")
             claimed = await claim_lanes(core.db, "dead", {"desk": 10}, 10)
-            target = delivery._Target(core.settings.destinations["desk"])
-            await target.post(claimed[0], claimed[0].heads[0], core)
-            await target.fetcher.close()
+            desk_of_the_dead = target.Target(core.settings.destinations["desk"])
+            await desk_of_the_dead.post(claimed[0], claimed[0].heads[0], core)
+            await desk_of_the_dead.fetcher.close()
             await core.db.fetch("UPDATE lanes SET lease_until = now() - interval '1 second'")
             async with background(Deliverer(core).run()):
                 await eventually(lambda: len(desk.seen) == 2)
@@ -360,4 +360,4 @@ def test_probes_come_in_seconds_then_rarely() -> None:
         (3, 21, 30),
         (99, 7 * 3600, 300),
     ]:
-        assert base * 0.9 <= probe_pause(probes, open_s) <= base * 1.1
+        assert base * 0.9 <= target.probe_pause(probes, open_s) <= base * 1.1

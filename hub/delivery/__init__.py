@@ -1,0 +1,299 @@
+"""Step 4, deliver: each lane's events to its helpdesk, in order, one at a time.
+
+Lanes are claimed, read and recorded many at a time; the next request of a lane may start when the last
+was acknowledged, before that is on disk: a crash repeats it, with the same id. The retry clock belongs
+to the destination: while it is down, one probe speaks for all its lanes.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from hub.core import Core
+from hub.delivery.recorder import Lost, Recorder
+from hub.delivery.target import OPEN_AFTER, Outcome, Target, probe_pause
+from hub.failpoints import failpoint
+from hub.ids import new_id, show_id
+from hub.store import AWAY, Transaction
+from hub.store.lanes import (
+    Breaker,
+    ClaimedLane,
+    Done,
+    Failure,
+    Head,
+    append_again,
+    breakers,
+    claim_lanes,
+    claim_probe,
+    close_breaker,
+    disable,
+    ensure_destinations,
+    expired_lanes,
+    give_way,
+    note_failures,
+    open_breaker,
+)
+
+__all__ = ["Deliverer", "replay"]
+
+POLL_S = 1.0
+EACH = 20
+RENEW_AFTER_S = 10.0
+TRIES = 3
+FAULT_PAUSE_S = 1.0
+BETWEEN_TRIES_S = (0.0, 10.0, 30.0)
+
+_log = structlog.get_logger("hub.delivery")
+
+
+class Deliverer:
+    """Delivers for all destinations; any number of processes may run one."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._targets: dict[str, Target] = {}
+        self._recorder = Recorder(core)
+        self._serving: set[asyncio.Task[None]] = set()
+        self._looked = 0.0
+        self.delivered = 0
+        self.failed = 0
+
+    async def run(self) -> None:
+        """Deliver until cancelled; then lanes are given back as far as they got."""
+        recorder = asyncio.create_task(self._recorder.run(), name="delivery-recorder")
+        try:
+            while True:
+                try:
+                    await self._round()
+                except AWAY as error:
+                    _log.warning("database_away", error=type(error).__name__)
+                    await asyncio.sleep(0.5)
+                await self._core.bells.wait("deliver", POLL_S)
+        finally:
+            await self._drain()
+            recorder.cancel()
+            for target in self._targets.values():
+                await target.fetcher.close()
+
+    async def _drain(self) -> None:
+        """Let requests under way end, for at most as long as the shutdown allows."""
+        if self._serving:
+            _, late = await asyncio.wait(self._serving, timeout=8.0)
+            for task in late:
+                task.cancel()
+        await asyncio.sleep(0.05)
+
+    async def _round(self) -> None:
+        await self._reconcile()
+        if time.monotonic() - self._looked > POLL_S:
+            await self._look_at_breakers()
+        room = {name: target.room for name, target in self._targets.items() if target.room}
+        if not room:
+            return
+        lanes = await claim_lanes(self._core.db, self._core.name, room, EACH)
+        failpoint("delivery.claimed")
+        for lane in lanes:
+            self._start(self._targets[lane.destination], lane)
+
+    async def _reconcile(self) -> None:
+        """Serve the destinations that are configured now."""
+        plans = {n: p for n, p in self._core.settings.destinations.items() if p.enabled}
+        for name in self._targets.keys() - plans.keys():
+            await self._targets.pop(name).fetcher.close()
+        added = [
+            name
+            for name, plan in plans.items()
+            if name not in self._targets or self._targets[name].plan != plan
+        ]
+        if added:
+            await ensure_destinations(self._core.db, added)
+            for name in added:
+                self._targets[name] = Target(plans[name])
+            self._looked = 0.0
+
+    # -- breakers ------------------------------------------------------------------------------------
+
+    async def _look_at_breakers(self) -> None:
+        known = await breakers(self._core.db)
+        self._looked = time.monotonic()
+        for name, target in self._targets.items():
+            breaker = known.get(name)
+            was_open, target.open = target.open, bool(breaker and breaker.state != "closed")
+            if was_open and not target.open:
+                target.allowed = 1  # another process heard it answer: start slowly here too
+                self._core.bells.ring("deliver")
+            if breaker and breaker.state == "open" and (breaker.probe_in_s or 0) <= 0:
+                await self._probe(target, breaker)
+
+    async def _probe(self, target: Target, breaker: Breaker) -> None:
+        pause = max(probe_pause(3, breaker.open_s or 0), target.plan.timeout_s)
+        probes = await claim_probe(self._core.db, breaker.name, pause)
+        if probes is None:
+            return
+        lanes = await claim_lanes(self._core.db, self._core.name, {breaker.name: 1}, EACH)
+        if not lanes:
+            await close_breaker(
+                self._core.db, breaker.name
+            )  # nothing waits: the next event will tell
+            return
+        for lane in lanes:
+            self._start(target, lane, probe=(probes, breaker.open_s or 0.0))
+
+    async def _fault(
+        self, target: Target, outcome: Outcome, probe: tuple[int, float] | None
+    ) -> None:
+        """The destination is not well: after three in a row, or at a probe, its breaker opens."""
+        target.failures += 1
+        name = target.plan.target.name
+        if outcome.status == 410:
+            await disable(self._core.db, name, "answered 410 Gone")
+            target.open = True
+            _log.error("destination_disabled", destination=name)
+        elif probe is not None or outcome.retry_after_s or target.failures >= OPEN_AFTER:
+            probes, open_s = probe or (0, 0.0)
+            pause = outcome.retry_after_s or probe_pause(probes, open_s)
+            if not target.open or probe is not None:
+                await open_breaker(self._core.db, name, outcome.error, pause)
+                _log.warning("breaker_open", destination=name, error=outcome.error, pause_s=pause)
+            target.open = True
+            target.allowed = 1
+            asyncio.get_running_loop().call_later(pause + 0.02, self._look_again)
+
+    def _look_again(self) -> None:
+        self._looked = 0.0
+        self._core.bells.ring("deliver")
+
+    # -- lanes ---------------------------------------------------------------------------------------
+
+    def _start(
+        self, target: Target, lane: ClaimedLane, probe: tuple[int, float] | None = None
+    ) -> None:
+        target.busy += 1
+        task = asyncio.create_task(self._serve(target, lane, probe), name=f"lane-{lane.id}")
+        self._serving.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._serving.discard(task)
+            target.busy -= 1
+            self._core.bells.ring_here("deliver")
+            if not task.cancelled() and task.exception() is not None:
+                _log.error("lane_failed", lane=lane.id, error=repr(task.exception()))
+
+        task.add_done_callback(ended)
+
+    async def _serve(
+        self, target: Target, lane: ClaimedLane, probe: tuple[int, float] | None
+    ) -> None:
+        """Send the heads of *lane* in order, and give it back."""
+        renewed = time.monotonic()
+        pending: Done | None = None
+        try:
+            for head in lane.heads:
+                if time.monotonic() - renewed > RENEW_AFTER_S:
+                    started = time.monotonic()
+                    await self._recorder.add(Done(lane.id, lane.epoch, None, (), False))
+                    renewed = started
+                outcome = await target.post(lane, head, self._core)
+                if not outcome.ok:
+                    await self._failed(target, lane, head, outcome, probe)
+                    return
+                self.delivered += 1
+                target.succeeded()
+                if probe is not None:
+                    await self._recovered(target)
+                    probe = None
+                failpoint("delivery.posted")
+                last = head is lane.heads[-1]
+                pending = Done(lane.id, lane.epoch, head.n, (head.id,), last)
+                told = self._recorder.add(pending)
+                if last and await told:
+                    self._core.bells.ring("deliver")
+            if pending is None:
+                await self._release(lane)
+        except Lost:
+            _log.info("lane_lost", lane=lane.id)
+
+    async def _recovered(self, target: Target) -> None:
+        await close_breaker(self._core.db, target.plan.target.name)
+        target.open = False
+        target.allowed = 1
+        _log.info("breaker_closed", destination=target.plan.target.name)
+        self._core.bells.ring("deliver")
+
+    async def _release(self, lane: ClaimedLane, pause_s: float = 0.0) -> None:
+        if await self._recorder.add(Done(lane.id, lane.epoch, None, (), True, pause_s)):
+            self._core.bells.ring("deliver")
+
+    async def _failed(
+        self,
+        target: Target,
+        lane: ClaimedLane,
+        head: Head,
+        outcome: Outcome,
+        probe: tuple[int, float] | None,
+    ) -> None:
+        self.failed += 1
+        failure = Failure(
+            head.id, outcome.status, outcome.error, outcome.duration_ms, outcome.answer
+        )
+        await note_failures(self._core.db, [failure])
+        if outcome.fault or target.same_refusal(lane.id, outcome.status):
+            await self._fault(target, outcome, probe)
+            await self._release(lane, 0.0 if target.open else FAULT_PAUSE_S)
+            return
+        tries = head.tries + 1
+        if tries >= TRIES:
+            await self._park(lane, head, f"{outcome.error} {tries} times")
+        else:
+            await self._release(lane, BETWEEN_TRIES_S[tries])
+
+    async def _park(self, lane: ClaimedLane, head: Head, reason: str) -> None:
+        """Set *head* aside as a dead letter and let the lane go on past a ``delivery.gap``."""
+        gap = None
+        if head.type != "delivery.gap":
+            data = {
+                "event_id": show_id("evt", head.event_id),
+                "event_type": head.type,
+                "delivery_id": show_id("dlv", head.id),
+                "reason": reason,
+            }
+            body = {"type": "delivery.gap", "timestamp": self._core.clock(), "data": data}
+            gap = (new_id(), msgspec.json.encode(body))
+
+        async def work(tx: Transaction) -> bool:
+            return await give_way(tx, lane, head, reason, gap)
+
+        if await self._core.db.transaction(work):
+            _log.error("delivery_parked", destination=lane.destination, reason=reason)
+            await self._release(lane)
+
+    async def expire(self) -> int:
+        """Park what has waited longer than the horizon, breaker or not; how many."""
+        settings = self._core.settings
+        lanes = await expired_lanes(
+            self._core.db,
+            self._core.name,
+            list(settings.destinations),
+            settings.hub.horizon_hours * 3600,
+            200,
+        )
+        for lane in lanes:
+            for head in lane.heads:
+                await self._park(lane, head, f"not delivered in {settings.hub.horizon_hours:g} h")
+        return len(lanes)
+
+
+async def replay(core: Core, deliveries: Sequence[UUID]) -> int:
+    """Put dead letters at the end of their lanes again, with the same ``webhook-id``; how many."""
+
+    async def work(tx: Transaction) -> int:
+        return await append_again(tx, deliveries)
+
+    count = await core.db.transaction(work)
+    if count:
+        core.bells.ring("deliver")
+    return count

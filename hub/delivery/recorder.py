@@ -1,0 +1,82 @@
+"""Outcomes written with group commit."""
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+
+from hub.core import Core
+from hub.failpoints import failpoint
+from hub.store import AWAY
+from hub.store.lanes import Done, record
+
+__all__ = ["Lost", "Recorder"]
+
+_log = structlog.get_logger("hub.delivery")
+
+
+class Lost(Exception):
+    """The lane belongs to another process now."""
+
+
+def _merged(old: Done, new: Done) -> Done:
+    """Two outcomes of one lane as one; an older epoch's is lost with its lane."""
+    if old.epoch != new.epoch:
+        return new
+    return new._replace(
+        handled=new.handled if new.handled is not None else old.handled,
+        deliveries=[*old.deliveries, *new.deliveries],
+        release=old.release or new.release,
+    )
+
+
+class Recorder:
+    """Writes outcomes with group commit: what gathers while one statement runs goes in the next."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._waiting: dict[int, tuple[Done, list[asyncio.Future[bool]]]] = {}
+        self._due = asyncio.Event()
+
+    def add(self, done: Done) -> "asyncio.Future[bool]":
+        """Write *done* soon; the future tells whether the lane has more work, or raises Lost."""
+        told: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._wait(done, [told])
+        return told
+
+    def _wait(self, done: Done, futures: list["asyncio.Future[bool]"]) -> None:
+        old, before = self._waiting.get(done.lane, (None, []))
+        self._waiting[done.lane] = (_merged(old, done) if old else done, [*before, *futures])
+        self._due.set()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            batch, self._waiting = self._waiting, {}
+            try:
+                await self._write(batch)
+            except AWAY as error:
+                _log.warning("database_away", error=type(error).__name__)
+                newer, self._waiting = self._waiting, batch
+                for done, futures in newer.values():
+                    self._wait(done, futures)
+                await asyncio.sleep(0.3)
+                self._due.set()
+
+    async def _write(self, batch: Mapping[int, tuple[Done, list["asyncio.Future[bool]"]]]) -> None:
+        if not batch:
+            return
+        failpoint("delivery.before_record")
+        more = await record(self._core.db, [done for done, _ in batch.values()])
+        failpoint("delivery.after_record")
+        for lane, (_, futures) in batch.items():
+            for told in futures:
+                if told.done():
+                    continue
+                if lane in more:
+                    told.set_result(more[lane])
+                else:
+                    told.set_exception(Lost())
+                    told.exception()  # nobody may be waiting for it

@@ -1,0 +1,122 @@
+"""A destination as one process serves it: its requests, and what their answers mean."""
+
+import random
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from hub.core import Core
+from hub.destination import Courier, Event
+from hub.errors import SendError
+from hub.feed import with_order
+from hub.fetch import Fetcher
+from hub.guard import ON_PREMISE, STRICT, Policy
+from hub.ids import show_id
+from hub.settings import DestinationPlan
+from hub.store.lanes import ClaimedLane, Head
+
+__all__ = ["OPEN_AFTER", "Outcome", "Target", "judge", "probe_pause"]
+
+OPEN_AFTER = 3
+"""So many faults in a row, or lanes with the same refusal, and the breaker opens."""
+
+PROBES_S = (1.0, 5.0, 15.0)
+PROBE_S, PROBE_LATER_S, PROBE_LATER_AFTER_S = 30.0, 300.0, 6 * 3600.0
+MAX_RETRY_AFTER_S = 3600.0
+
+_FAULTS = frozenset({401, 403, 405, 408, 410, 425, 429})
+"""Statuses of a destination that is not well; others below 500 refuse the one message."""
+
+
+def probe_pause(probes: int, open_s: float) -> float:
+    """Seconds to the next probe, after *probes* of them, with the breaker open for *open_s*."""
+    if probes < len(PROBES_S):
+        base = PROBES_S[probes]
+    else:
+        base = PROBE_LATER_S if open_s > PROBE_LATER_AFTER_S else PROBE_S
+    return base * random.uniform(0.9, 1.1)  # noqa: S311 (spreads load, keeps no secret)
+
+
+class Outcome(NamedTuple):
+    """What one request came to; *fault* says that it speaks of the destination, not the message."""
+
+    ok: bool
+    fault: bool
+    status: int | None
+    error: str
+    duration_ms: int
+    answer: str | None = None
+    retry_after_s: float | None = None
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    value = headers.get("Retry-After", "")
+    return min(float(value), MAX_RETRY_AFTER_S) if value.isascii() and value.isdigit() else None
+
+
+def judge(status: int, headers: Mapping[str, str], body: bytes, duration_ms: int) -> Outcome:
+    """What the answer of a destination means."""
+    if 200 <= status < 300:
+        return Outcome(True, False, status, "", duration_ms)
+    fault = status < 400 or status >= 500 or status in _FAULTS
+    text = body[:1000].decode("utf-8", "replace")
+    return Outcome(
+        False, fault, status, f"answered {status}", duration_ms, text, _retry_after(headers)
+    )
+
+
+class Target:
+    """A destination as this process serves it."""
+
+    def __init__(self, plan: DestinationPlan) -> None:
+        self.plan = plan
+        self.courier: Courier = plan.kind.courier(plan.target)
+        self.fetcher = Fetcher(_policy(plan), proxy=plan.proxy, limit=plan.max_in_flight)
+        self.busy = 0
+        self.allowed = plan.max_in_flight
+        self.open = False
+        self.failures = 0
+        self.refusals: dict[int, int] = {}  # lane → status, since the last success
+
+    @property
+    def room(self) -> int:
+        """How many more lanes may be served now."""
+        return 0 if self.open else max(0, min(self.allowed, self.plan.max_in_flight) - self.busy)
+
+    def succeeded(self) -> None:
+        """One request was taken: the ramp doubles, and what was counted starts anew."""
+        self.failures = 0
+        self.refusals.clear()
+        self.allowed = min(self.allowed * 2, self.plan.max_in_flight)
+
+    def same_refusal(self, lane: int, status: int | None) -> bool:
+        """True when three lanes had the same refusal and none a success: a wrong URL answers 404
+        to everything."""
+        self.refusals[lane] = status or 0
+        return sum(one == status for one in self.refusals.values()) >= OPEN_AFTER
+
+    async def post(self, lane: ClaimedLane, head: Head, core: Core) -> Outcome:
+        """Send one delivery; never raises for what the destination or the network does."""
+        started = time.monotonic()
+        event = Event(
+            id=show_id("evt", head.event_id),
+            type=head.type,
+            body=with_order(head.body, lane.id, head.n),
+            replayed=head.replayed,
+        )
+        try:
+            call = self.courier.request(event, core.clock())
+            status, headers, body = await self.fetcher.post(
+                call.url, call.body, call.headers, self.plan.timeout_s
+            )
+        except SendError as error:
+            return Outcome(False, True, None, f"{error.sentence} {error.detail}", _since(started))
+        return judge(status, headers, body, _since(started))
+
+
+def _since(started: float) -> int:
+    return int((time.monotonic() - started) * 1000)
+
+
+def _policy(plan: DestinationPlan) -> Policy:
+    return ON_PREMISE if plan.allow_private else STRICT
