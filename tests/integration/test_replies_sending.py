@@ -1,13 +1,36 @@
 """A reply from acceptance to its end, on a test channel."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Any
 
+import msgspec
 import pytest
 
-from hub.errors import Unsupported
-from hub.replies import InvalidReply
+from hub.errors import (
+    BadCredentials,
+    RateLimited,
+    RecipientGone,
+    Rejected,
+    Unreachable,
+    Unsupported,
+)
+from hub.ids import new_id, show_id
+from hub.model import Draft, Receipt
+from hub.replies import (
+    Author,
+    InvalidReply,
+    NotNow,
+    ReplyRequest,
+    UnknownMessage,
+    accept,
+    cancel,
+    resend,
+)
+from hub.replies.request import AttachmentRequest
 from hub.store import Database
-from tests.support.replies import World, until_status
+from tests.support.replies import QUICK, World, failing, until, until_status
 
 
 @pytest.fixture
@@ -47,3 +70,281 @@ async def test_an_empty_reply_is_refused(db: Database) -> None:
 
     with pytest.raises(InvalidReply):
         await world.reply(conversation, "  ")
+
+
+def test_a_request_takes_nothing_that_it_does_not_know() -> None:
+    """A misspelt field is a mistake, not a reply without it."""
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(b'{"text": "a", "txt": "b"}', type=ReplyRequest)
+
+
+async def test_a_text_with_a_nul_is_said_without_it(db: Database) -> None:
+    """What PostgreSQL cannot keep does not break the reply."""
+    world = World(db)
+    conversation = await world.conversation()
+    async with world.serving():
+        message = await world.reply(conversation, "a\x00b \\u0000")
+        await until_status(world, message, "sent")
+
+    assert world.platform.texts() == ["a\ufffdb \\u0000"]
+
+
+# --- several calls ----------------------------------------------------------------------------------
+
+
+async def test_results_of_earlier_calls_reach_later_ones(db: Database) -> None:
+    """An upload's id is there when the file is said."""
+    world = World(db)
+    conversation = await world.conversation()
+    async with world.serving():
+        message = await world.reply(conversation, "file:a\nfile:b")
+        await until_status(world, message, "sent")
+
+    assert world.platform.prepared == ["file:a", "file:b"]
+    assert world.platform.log[1].results == {"media_0": "m:file:a", "media_1": "m:file:b"}
+
+
+async def test_an_equal_upload_is_used_again_while_it_is_fresh(db: Database) -> None:
+    """Another message of the account does not upload the same file."""
+    world = World(db)
+    first, second = await world.conversation("a"), await world.conversation("b")
+    async with world.serving():
+        await until_status(world, await world.reply(first, "file:a"), "sent")
+        await until_status(world, await world.reply(second, "file:a"), "sent")
+
+    assert world.platform.prepared == ["file:a"]
+    assert world.platform.log[1].results == {"media_0": "m:file:a"}
+
+
+async def test_an_upload_that_may_have_arrived_is_made_again(db: Database) -> None:
+    """A prepare speaks to nobody: repeating it does no harm."""
+    world = World(db)
+    conversation = await world.conversation()
+    slow = [True]
+
+    async def script(draft: Draft, results: Mapping[str, Any]) -> Receipt:
+        if draft.role == "prepare" and slow and slow.pop():
+            world.platform.act(draft, results)
+            await asyncio.sleep(5)
+        return world.platform.act(draft, results)
+
+    world.platform.script = script
+    async with world.serving():
+        message = await world.reply(conversation, "file:a")
+        await until_status(world, message, "sent")
+
+    assert world.platform.prepared == ["file:a", "file:a"]
+    assert world.platform.texts() == ["file:a"]
+
+
+# --- what platforms answer --------------------------------------------------------------------------
+
+
+async def test_what_was_not_sent_is_tried_again(db: Database) -> None:
+    """Refused connections and a slower pace asked for: the reply goes out in the end, once."""
+    world = World(db)
+    conversation = await world.conversation()
+    world.platform.script = failing(world, Unreachable("refused"), RateLimited(retry_after=0.2))
+    async with world.serving():
+        message = await world.reply(conversation)
+        await until_status(world, message, "sent")
+
+    assert world.platform.texts() == ["hello"]
+    assert await world.told(message) == ["queued", "sent"]
+
+
+async def test_at_the_end_of_the_schedule_the_reply_fails(db: Database) -> None:
+    """The agent is told why."""
+    world = World(db)
+    conversation = await world.conversation()
+    world.platform.script = failing(world, *[Unreachable("refused")] * 9)
+    async with world.serving():
+        message = await world.reply(conversation)
+        await until_status(world, message, "failed")
+
+    assert len(world.platform.seen) == 1 + len(QUICK.retries_s)
+    assert (await world.body(message))["error"]["code"] == "unreachable"
+
+
+@pytest.mark.parametrize("error", [RecipientGone("gone"), Rejected("no", external_code=45)])
+async def test_a_refusal_fails_the_reply_and_the_lane_goes_on(
+    db: Database, error: Exception
+) -> None:
+    """One bad reply does not stop the next; parts behind the refused one stay unsaid."""
+    world = World(db)
+    conversation = await world.conversation()
+    world.platform.script = failing(world, error)
+    async with world.serving():
+        refused = await world.reply(conversation, "one\ntwo")
+        following = await world.reply(conversation, "three")
+        await until_status(world, following, "sent")
+
+    assert world.platform.texts() == ["three"]
+    assert await world.drafts(refused) == ["failed", "cancelled"]
+    shown = (await world.body(refused))["error"]
+    assert (shown["parts"], shown["parts_sent"]) == (2, 0)
+
+
+async def test_bad_credentials_stop_the_account_and_keep_the_reply(db: Database) -> None:
+    """Nothing is lost while an admin mends the account."""
+    world = World(db)
+    conversation = await world.conversation()
+    world.platform.script = failing(world, BadCredentials("secret changed"))
+    async with world.serving():
+        message = await world.reply(conversation)
+        await until(lambda: _is(bool(world.accounts.told)))
+        assert await world.status(message) in ("queued", "sending")
+        await until_status(world, message, "sent")
+
+    assert world.accounts.told == [("shop", "secret changed")]
+    assert world.platform.texts() == ["hello"]
+
+
+async def _is(value: bool) -> bool:
+    return value
+
+
+async def test_a_stopped_account_says_nothing(db: Database) -> None:
+    """Its lanes wait until it is revived."""
+    world = World(db)
+    conversation = await world.conversation()
+    await db.fetch("INSERT INTO accounts (name, state) VALUES ('shop', 'stopped')")
+    async with world.serving():
+        message = await world.reply(conversation)
+        await asyncio.sleep(0.5)
+        assert await world.status(message) == "queued"
+        await db.fetch("UPDATE accounts SET state = 'ok'")
+        await until_status(world, message, "sent")
+
+
+async def test_replies_of_a_removed_account_fail_loudly(db: Database) -> None:
+    """Nobody waits for what can never go out."""
+    world = World(db)
+    conversation = await world.conversation()
+    message = await world.reply(conversation)
+    world.accounts.running.clear()
+    world.core.settings = world.settings._replace(accounts={})
+    later = world.core.clock() + timedelta(minutes=5)
+    world.core.clock = lambda: later
+    async with world.serving():
+        await until_status(world, message, "failed")
+
+    assert (await world.body(message))["error"]["code"] == "account_removed"
+
+
+async def test_a_channel_that_breaks_leaves_the_reply_unknown(db: Database) -> None:
+    """Nobody knows how far a sender with a bug has got."""
+    world = World(db)
+    conversation = await world.conversation()
+    world.platform.script = failing(world, RuntimeError("bug"))
+    async with world.serving():
+        message = await world.reply(conversation)
+        await until_status(world, message, "unknown")
+
+    assert (await world.body(message))["error"]["code"] == "ambiguous"
+
+
+# --- files and references ---------------------------------------------------------------------------
+
+
+async def _file(db: Database, token: Any, state: str = "stored") -> str:
+    own = new_id()
+    await db.fetch(
+        "INSERT INTO attachments (id, kind, state, source, tries, created_at, token_id, filename) "
+        "VALUES ($1, 'image', $2, '{}', 0, now(), $3, 'a.png')",
+        own,
+        state,
+        token,
+    )
+    return show_id("att", own)
+
+
+async def test_only_own_and_stored_uploads_can_be_sent(db: Database) -> None:
+    """Another token's file is not there."""
+    world = World(db)
+    conversation = await world.conversation()
+    mine, other = new_id(), new_id()
+
+    async def send(file: str) -> dict[str, Any]:
+        request = ReplyRequest(text="see", attachments=(AttachmentRequest(id=file),))
+        accepted = await db.transaction(
+            lambda tx: accept(
+                world.core, tx, {"id": conversation}, request, author=Author("agent", mine)
+            )
+        )
+        return dict(accepted.message)
+
+    shown = await send(await _file(db, mine))
+    assert shown["attachments"][0]["filename"] == "a.png"
+    for refused in (await _file(db, other), await _file(db, mine, "pending"), "att_nonsense"):
+        with pytest.raises(InvalidReply):
+            await send(refused)
+
+
+async def test_a_file_by_url_is_waited_for(db: Database) -> None:
+    """The lane sleeps until the file is there."""
+    world = World(db)
+    conversation = await world.conversation()
+    attachment = AttachmentRequest(url="https://example.com/a.png", kind="image")
+    async with world.serving():
+        message = await world.reply(conversation, "see", attachments=(attachment,))
+        await asyncio.sleep(0.4)
+        assert await world.status(message) == "queued"
+        await db.fetch("UPDATE attachments SET state = 'stored'")
+        await until_status(world, message, "sent")
+
+
+async def test_a_reply_refers_to_messages_of_its_conversation_only(db: Database) -> None:
+    """Another conversation's message is not there."""
+    world = World(db)
+    conversation, other = await world.conversation("a"), await world.conversation("b")
+    message = await world.reply(conversation, "one")
+
+    await world.reply(conversation, "two", in_reply_to=show_id("msg", message))
+    with pytest.raises(InvalidReply):
+        await world.reply(other, "three", in_reply_to=show_id("msg", message))
+
+
+# --- a person's word --------------------------------------------------------------------------------
+
+
+async def test_a_queued_reply_can_be_cancelled(db: Database) -> None:
+    """It is never said, and says why."""
+    world = World(db)
+    conversation = await world.conversation()
+    message = await world.reply(conversation)
+    shown = await cancel(world.core, message)
+    following = await world.reply(conversation, "next")
+    async with world.serving():
+        await until_status(world, following, "sent")
+
+    assert (shown["status"], shown["error"]["code"]) == ("failed", "cancelled")
+    assert world.platform.texts() == ["next"]
+
+
+async def test_what_is_sent_can_be_neither_cancelled_nor_sent_again(db: Database) -> None:
+    """It is said."""
+    world = World(db)
+    conversation = await world.conversation()
+    async with world.serving():
+        message = await world.reply(conversation)
+        await until_status(world, message, "sent")
+
+    for act in (resend, cancel):
+        with pytest.raises(NotNow):
+            await act(world.core, message)
+        with pytest.raises(UnknownMessage):
+            await act(world.core, new_id())
+
+
+async def test_resending_a_queued_reply_tries_it_now(db: Database) -> None:
+    """A person need not wait for the schedule."""
+    world = World(db)
+    conversation = await world.conversation()
+    world.platform.script = failing(world, Unreachable("refused"))
+    async with world.serving(QUICK._replace(retries_s=(60.0, 60.0))):
+        message = await world.reply(conversation)
+        await until(lambda: _is(bool(world.platform.seen)))
+        await until_status(world, message, "queued")
+        await resend(world.core, message)
+        await until_status(world, message, "sent")

@@ -316,3 +316,26 @@ async def until_status(world: World, message: UUID, *statuses: str, timeout: flo
 
     await until(reached, timeout)
     return await world.status(message)
+
+
+def acting(world: World, then: Callable[[], Awaitable[None]]) -> Script:
+    """A script that acts, and then does *then* instead of answering."""
+
+    async def script(draft: Draft, results: Mapping[str, Any]) -> Receipt:
+        world.platform.act(draft, results)
+        await then()
+        return Receipt(status="sent", external_id="late")
+
+    return script
+
+
+def failing(world: World, *errors: Exception) -> Script:
+    """A script that raises *errors*, one for each call, without acting, and then acts."""
+    waiting = list(errors)
+
+    async def script(draft: Draft, results: Mapping[str, Any]) -> Receipt:
+        if waiting:
+            raise waiting.pop(0)
+        return world.platform.act(draft, results)
+
+    return script
