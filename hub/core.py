@@ -14,6 +14,7 @@ from hub.store import Database
 
 if TYPE_CHECKING:
     from hub.accounts import Accounts
+    from hub.media import Media
 
 __all__ = ["Core", "now", "process_name"]
 
@@ -31,7 +32,7 @@ def process_name(kind: str) -> str:
 
 @dataclass
 class Core:
-    """The settings in force, the database, the bells and the accounts' parts.
+    """The settings in force, the database, the bells, the accounts' parts and the files.
 
     *settings* is replaced as a whole on reload; read it anew for each piece of work.
     """
@@ -40,5 +41,6 @@ class Core:
     db: Database
     bells: Bells
     accounts: "Accounts"
+    media: "Media"
     name: str = field(default_factory=lambda: process_name("hub"))
     clock: Callable[[], datetime] = now

@@ -16,12 +16,16 @@ from hub.bells import Bells
 from hub.core import Core, now, process_name
 from hub.errors import ConfigError
 from hub.logs import configure
+from hub.media import Media
+from hub.model import Secret
+from hub.seal import Sealer, secret_key
 from hub.settings import Settings, load
 from hub.store import AWAY, Database
 from hub.store.inbox import ensure_partitions
 from hub.store.lanes import ensure_destinations
 from hub.store.running import beat, forget, note_config
 from hub.supervise import keep_running, restarts
+from hub.tokens import Tokens
 
 __all__ = ["config_path", "opened", "until_stopped"]
 
@@ -54,9 +58,13 @@ async def opened(path: Path | None, kind: str) -> AsyncIterator[Core]:
         _log.warning("setting", detail=warning)
     if settings.hub.database_url is None:
         raise ConfigError(["environment: DATABASE_URL: is missing; wants a PostgreSQL URL"])
+    sealer = Sealer(_secret_key(settings))
+    name = process_name(kind)
     db = await _database(settings.hub.database_url.reveal())
     bells = Bells(settings.hub.redis_url.reveal() if settings.hub.redis_url else None)
-    core = Core(settings, db, bells, Accounts(), process_name(kind))  # type: ignore[call-arg]
+    media = Media(db, Path(settings.hub.data_dir), settings.hub.max_attachment_bytes)
+    accounts = Accounts(db, bells, sealer, Tokens(db, sealer, name), media, now)
+    core = Core(settings, db, bells, accounts, media, name)
     tasks: list[asyncio.Task[None]] = []
     try:
         await bells.start()
@@ -73,8 +81,15 @@ async def opened(path: Path | None, kind: str) -> AsyncIterator[Core]:
         with contextlib.suppress(*AWAY):
             await forget(db, core.name)
         await core.accounts.close()
+        await media.close()
         await bells.stop()
         await db.close()
+
+
+def _secret_key(settings: Settings) -> Secret:
+    """What seals tokens and signs links; made under the data folder unless this is production."""
+    production = os.environ.get("HUB_ENV") == "production"
+    return secret_key(settings.hub.secret_key, Path(settings.hub.data_dir), production=production)
 
 
 async def _database(url: str) -> Database:

@@ -138,7 +138,7 @@ async def opened(
 ) -> AsyncIterator[Core]:
     """A core on *database_url*; there can be one database per test and loop."""
     db = await Database.open(database_url)
-    core = Core(settings, db, Bells(None), None, name)  # type: ignore[arg-type]
+    core = Core(settings, db, Bells(None), None, None, name)  # type: ignore[arg-type]
     try:
         await ensure_partitions(db, settings.accounts)
         await ensure_destinations(db, list(settings.destinations))
@@ -149,7 +149,7 @@ async def opened(
 
 def twin(core: Core, name: str) -> Core:
     """Another process's core on the same database, as far as leases can tell."""
-    return Core(core.settings, core.db, Bells(None), core.accounts, name)
+    return Core(core.settings, core.db, Bells(None), core.accounts, core.media, name)
 
 
 def event(said: dict[str, Any], *, order_key: str | None = None) -> InboundEvent:
