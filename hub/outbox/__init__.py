@@ -69,7 +69,8 @@ async def queue_urgent(
     await rows.insert_outbound(tx, messages, now)
     await rows.insert_drafts(tx, drafts)
     rung = await tell(tx, settings, told, now)
-    await raise_replies(tx, [(one.conversation.account, one.conversation.id) for one in urgent])
+    lanes = [(one.conversation.account, one.conversation.id) for one in urgent]
+    await raise_replies(tx, lanes, wake=True)
     return rung
 
 

@@ -199,7 +199,7 @@ async def _change_messages(
         if status == "sending" and row["status"] == "unknown" and "queued" in states:
             freed.append((row["account"], row["conversation_id"]))
     rung = await change_status(tx, settings, changes, now)
-    await raise_replies(tx, freed)
+    await raise_replies(tx, freed, wake=True)
     return rung
 
 

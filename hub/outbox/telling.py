@@ -69,8 +69,15 @@ async def tell(
     return await feed.publish(tx, settings, events, at)
 
 
-async def raise_replies(tx: Transaction, lanes: Iterable[tuple[str, UUID]]) -> None:
-    """Add one piece of work for each (account, conversation) given; ring ``reply`` after the commit."""
+async def raise_replies(
+    tx: Transaction, lanes: Iterable[tuple[str, UUID]], *, wake: bool = False
+) -> None:
+    """Add one piece of work for each (account, conversation) given; ring ``reply`` after the commit.
+
+    *wake* ends the sleep of a lane that waits to try something again.
+    """
     counts = Counter(lanes)
     if counts:
         await raise_wanted(tx, "reply", counts)
+    if counts and wake:
+        await rows.wake(tx, counts)

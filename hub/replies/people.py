@@ -91,6 +91,4 @@ async def _change(
 
 async def _wake(tx: Transaction, message: Any) -> None:
     """The lane has something to do, and must not sleep over it."""
-    account, conversation_id = message["account"], message["conversation_id"]
-    await raise_replies(tx, [(account, conversation_id)])
-    await replies.wake(tx, account, conversation_id)
+    await raise_replies(tx, [(message["account"], message["conversation_id"])], wake=True)

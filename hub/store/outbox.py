@@ -32,6 +32,7 @@ __all__ = [
     "outbound_of",
     "remember_own_ids",
     "settle_receipts",
+    "wake",
 ]
 
 
@@ -293,4 +294,19 @@ async def settle_receipts(tx: Transaction, settled: Sequence[tuple[int, UUID]]) 
         "AS u (id, message) WHERE r.id = u.id",
         [receipt for receipt, _ in settled],
         [message for _, message in settled],
+    )
+
+
+async def wake(tx: Transaction, lanes: Iterable[tuple[str, UUID]]) -> None:
+    """Let the reply lanes of these (account, conversation) pairs run now, whatever they wait for.
+
+    The caller has raised their ``wanted`` in this transaction, and so holds their locks.
+    """
+    pairs = list(lanes)
+    await tx.fetch(
+        "UPDATE lanes l SET next_at = '-infinity' FROM unnest($1::text[], $2::uuid[]) "
+        "AS u (account, conversation) WHERE l.kind = 'reply' AND l.target = u.account "
+        "AND l.conversation_id = u.conversation",
+        [account for account, _ in pairs],
+        [conversation for _, conversation in pairs],
     )

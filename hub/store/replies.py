@@ -45,7 +45,6 @@ __all__ = [
     "shown",
     "stale_unknown",
     "waiting_messages",
-    "wake",
 ]
 
 
@@ -188,16 +187,6 @@ async def release(db: Database, lane: ReplyLane, *, drained: bool, pause_s: floa
         pause_s,
     )
     return bool(rows and rows[0]["more"])
-
-
-async def wake(tx: Transaction, account: str, conversation_id: UUID) -> None:
-    """Let the lane run now, whatever it waits for; the caller has raised its ``wanted``."""
-    await tx.fetch(
-        "UPDATE lanes SET next_at = '-infinity' "
-        "WHERE kind = 'reply' AND target = $1 AND conversation_id = $2",
-        account,
-        conversation_id,
-    )
 
 
 # --- what waits -----------------------------------------------------------------------------------
