@@ -122,6 +122,7 @@ smtp_port = {ports.smtp}
 smtp_security = "none"
 username = {_quoted(SHOP_ADDRESS)}
 password = {_quoted(demo_secrets.mail_password)}
+initial_lookback_days = 1
 
 [queues.sales]
 

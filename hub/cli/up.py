@@ -18,7 +18,7 @@ import aiohttp
 
 from hub import apitokens
 from hub.cli.common import data_dir, fail, parser
-from hub.embedded import ServerError, Servers, start_servers
+from hub.embedded import ServerError, Servers, log_file, start_servers
 from hub.errors import ConfigError
 from hub.running import config_path, until_stopped
 from hub.seal import secret_key
@@ -91,6 +91,7 @@ class _Up:
         self.workers = workers
         self.once = once
         self.is_demo = path is None
+        self.log = log_file(var, "hub")
         self.processes: list[_Child] = []
 
     async def run(self) -> int:
@@ -108,7 +109,7 @@ class _Up:
             else:
                 _tell(f"✓ ready: {_base(settings)}")
             if not self.once:
-                _tell("  ctrl-C stops everything.")
+                _tell(f"Log: {self.log}   ctrl-C stops everything.")
                 await until_stopped()
         return 0
 
@@ -178,7 +179,7 @@ class _Up:
 
     async def _start_children(self, settings: Settings) -> None:
         kinds = ["web", *["worker"] * self.workers]
-        self.processes = [_Child(kind, self.environment) for kind in kinds]
+        self.processes = [_Child(kind, self.environment, self.log) for kind in kinds]
         for child in self.processes:
             await child.start()
         await self._ready(settings)
@@ -197,7 +198,8 @@ class _Up:
                 if any(child.gave_up for child in self.processes):
                     break
                 await asyncio.sleep(0.05)
-        raise ServerError("the hub does not get ready; its log is above")
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
+        raise ServerError("\n".join(["the hub does not get ready; its log ends with", *lines]))
 
     async def _stop_children(self) -> None:
         await asyncio.gather(*(child.stop() for child in self.processes))
@@ -239,8 +241,9 @@ def _die_with_parent() -> None:
 class _Child:
     """One process of the tree; started again when it ends by itself."""
 
-    def __init__(self, kind: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, environment: Mapping[str, str], log: Path) -> None:
         self.kind = kind
+        self.log = log
         self.environment = environment
         self.process: asyncio.subprocess.Process | None = None
         self.watcher: asyncio.Task[None] | None = None
@@ -257,15 +260,17 @@ class _Child:
         self.watcher = asyncio.create_task(self._watch(), name=f"watch-{self.kind}")
 
     async def _spawn(self) -> None:
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "hub",
-            self.kind,
-            env=self.environment,
-            start_new_session=True,
-            preexec_fn=_die_with_parent,
-        )
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "hub",
+                self.kind,
+                env=self.environment,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
 
     async def _watch(self) -> None:
         while not self.gave_up:
@@ -273,7 +278,7 @@ class _Child:
             started = time.monotonic()
             status = await self.process.wait()
             self.ends = 1 if time.monotonic() - started > 10 else self.ends + 1
-            _tell(f"! {self.kind} ended with status {status}; starting it again")
+            _tell(f"! {self.kind} ended with status {status}; it is started again (see {self.log})")
             await asyncio.sleep(0.2 * self.ends)
             await self._spawn()
 

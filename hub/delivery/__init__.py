@@ -35,6 +35,7 @@ from hub.store.lanes import (
     expired_lanes,
     give_way,
     note_failures,
+    note_successes,
     open_breaker,
 )
 
@@ -120,6 +121,7 @@ class Deliverer:
     async def _look_at_breakers(self) -> None:
         known = await breakers(self._core.db)
         self._looked = time.monotonic()
+        await self._tell_successes()
         for name, target in self._targets.items():
             breaker = known.get(name)
             was_open, target.open = target.open, bool(breaker and breaker.state != "closed")
@@ -128,6 +130,14 @@ class Deliverer:
                 self._core.bells.ring("deliver")
             if breaker and breaker.state == "open" and (breaker.probe_in_s or 0) <= 0:
                 await self._probe(target, breaker)
+
+    async def _tell_successes(self) -> None:
+        """For `hub status`: who took something since the last look."""
+        well = [name for name, target in self._targets.items() if target.taken]
+        for name in well:
+            self._targets[name].taken = False
+        if well:
+            await note_successes(self._core.db, well)
 
     async def _probe(self, target: Target, breaker: Breaker) -> None:
         pause = max(probe_pause(3, breaker.open_s or 0), target.plan.timeout_s)

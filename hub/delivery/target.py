@@ -76,6 +76,7 @@ class Target:
         self.allowed = plan.max_in_flight
         self.open = False
         self.failures = 0
+        self.taken = False
         self.refusals: dict[int, int] = {}  # lane → status, since the last success
 
     @property
@@ -86,6 +87,7 @@ class Target:
     def succeeded(self) -> None:
         """One request was taken: the ramp doubles, and what was counted starts anew."""
         self.failures = 0
+        self.taken = True
         self.refusals.clear()
         self.allowed = min(self.allowed * 2, self.plan.max_in_flight)
 

@@ -8,6 +8,7 @@ at the next start. Nothing is ever done to a server that the hub did not start.
 Call from the main thread: Linux stops a child when the *thread* that started it ends.
 """
 
+from hub.embedded._places import log_file
 from hub.embedded._postgres import find_postgres, start_postgres
 from hub.embedded._process import AlreadyRunning, Server, ServerError
 from hub.embedded._redis import find_redis, start_redis
@@ -20,6 +21,7 @@ __all__ = [
     "Servers",
     "find_postgres",
     "find_redis",
+    "log_file",
     "running_servers",
     "start_postgres",
     "start_redis",

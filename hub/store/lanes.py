@@ -25,6 +25,7 @@ __all__ = [
     "expired_lanes",
     "give_way",
     "note_failures",
+    "note_successes",
     "open_breaker",
     "record",
     "restore_destination",
@@ -368,6 +369,15 @@ async def claim_probe(db: Database, name: str, pause_s: float) -> int | None:
         pause_s,
     )
     return rows[0]["probes"] if rows else None
+
+
+async def note_successes(db: Database, names: Sequence[str]) -> None:
+    """*names* have taken deliveries just now."""
+    await db.fetch(
+        "UPDATE destinations SET last_success_at = clock_timestamp(), failures = 0 "
+        "WHERE name = ANY($1::text[])",
+        list(names),
+    )
 
 
 async def close_breaker(db: Database, name: str) -> None:
