@@ -3,12 +3,18 @@
 import asyncio
 import gzip
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from hub.errors import Ambiguous, SendError, Unreachable
 from hub.exchange import Exchange, recording
@@ -358,6 +364,49 @@ async def test_no_tls_is_unreachable(serve: Serve, log: Log, fetcher: Fetcher) -
     url = (await serve(garbage)).replace("http:", "https:")
     assert await outcome(fetcher("POST", url, data=SMALL, timeout=2.0)) == Unreachable
     assert await outcome(fetcher.post(url, SMALL, {}, timeout=2.0)) == Unreachable
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """A server's TLS with a certificate that nobody vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "pair.pem"
+    encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
+    path.write_bytes(private + certificate.public_bytes(encoding))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context
+
+
+async def test_an_unknown_certificate_is_unreachable(
+    tmp_path: Path, fetcher: Fetcher, log: Log
+) -> None:
+    """Nothing is said to a server that cannot prove who it is."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        log.requests.append(await reader.read())
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=self_signed(tmp_path))
+    url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    with pytest.raises(Unreachable, match="certificate"):
+        await fetcher("POST", url, data=SMALL)
+    with pytest.raises(Unreachable, match="certificate"):
+        await fetcher.post(url, SMALL, {})
+    server.close()
+    assert log.requests == []
 
 
 async def test_a_full_backlog_is_unreachable(fetcher: Fetcher) -> None:
