@@ -228,6 +228,7 @@ class Demo:
 
     async def _mail_round_trip(self, timeout: float) -> float:
         self.desk.answer_greeting(MAIL_GREETING, MAIL_ANSWER)
+        await self.mail.wait_until_watched(SHOP_ADDRESS, timeout=timeout)
         person, started = self.phone.people[GREETERS["mail"]], time.monotonic()
         letter = await self.mail.send_as(
             person.mail, SHOP_ADDRESS, MAIL_SUBJECT, MAIL_GREETING, name=person.name

@@ -153,6 +153,8 @@ class Inbox:
 
     def set_attachment(self, raw: Json) -> tuple[Conversation, Json] | None:
         """An attachment has become ready, or failed."""
+        if raw.get("id") is None:
+            return None
         for conversation in self._conversations.values():
             for message in conversation.messages.values():
                 for attachment in message["attachments"]:

@@ -76,6 +76,12 @@ class ImapServer:
             mailbox = await session.mailbox_set.get_mailbox(folder)
             return int((await mailbox.snapshot()).exists)
 
+    async def is_watched(self, name: str, *, folder: str = "INBOX") -> bool:
+        """Whether some client has the folder selected."""
+        async with self._identity(name).new_session() as session:
+            mailbox = await session.mailbox_set.get_mailbox(folder)
+            return mailbox.selected_set.any_selected is not None
+
     def wipe(self, name: str) -> None:
         """Begin the user's mailboxes anew: empty, with another UIDVALIDITY."""
         self._config.set_cache.pop(name, None)

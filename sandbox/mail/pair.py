@@ -172,6 +172,18 @@ class MailPair:
         finally:
             self._waiting.discard(news)
 
+    async def wait_until_watched(self, address: str, *, timeout: float = 10.0) -> None:
+        """Until some client has the inbox of *address* open.
+
+        What was there before, a careful client may take for old.
+
+        Raises:
+            TimeoutError: nobody came.
+        """
+        async with asyncio.timeout(timeout):
+            while not await self.imap.is_watched(address.lower()):  # noqa: ASYNC110 - pymap tells nobody
+                await asyncio.sleep(0.02)
+
     # Faults --------------------------------------------------------------
 
     def drop_all(self) -> None:

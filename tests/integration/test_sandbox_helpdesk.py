@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import aioimaplib
 import pytest
 from aiohttp import web
 from yarl import URL
@@ -156,7 +157,13 @@ async def state_of(page: aiohttp.ClientSession) -> Any:
 
 async def test_a_message_goes_there_and_back_on_both_channels(hub: StandInHub) -> None:
     """The first thing that a newcomer's hub has already done."""
+    mailbox = aioimaplib.IMAP4("127.0.0.1", hub.demo.mail.imap_port, timeout=5)
+    await mailbox.wait_hello_from_server()
+    await mailbox.login(SHOP_ADDRESS, hub.secrets.mail_password)
+    await mailbox.select("INBOX")
+
     trip = await hub.demo.first_round_trip(timeout=10)
+    await mailbox.logout()
 
     assert 0 < trip.wechat_seconds < 10
     assert 0 < trip.mail_seconds < 10

@@ -162,6 +162,17 @@ async def test_mail_without_a_login_is_refused(mail: MailPair) -> None:
     assert refused.value.code == 530
 
 
+async def test_it_is_known_when_a_client_watches(mail: MailPair) -> None:
+    """Not before it has selected the folder."""
+    with pytest.raises(TimeoutError):
+        await mail.wait_until_watched(SUPPORT, timeout=0.05)
+    client = await logged_in(mail)
+
+    await mail.wait_until_watched(SUPPORT, timeout=1)
+
+    await client.logout()
+
+
 # Faults ------------------------------------------------------------------
 
 
