@@ -142,6 +142,13 @@ class Running:
         await self.memory.wait_until(lambda: bool(self.memory.checkpoints))
 
 
+async def eventually(holds: Callable[[], bool], timeout: float = 5) -> None:
+    """Until *holds* does."""
+    async with asyncio.timeout(timeout):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
 def simple_mail(number: int = 1, *, sender: str = ANNA, body: str = "hello") -> bytes:
     """A small mail, told from others by its number."""
     return (

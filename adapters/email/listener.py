@@ -123,6 +123,9 @@ class EmailListener:
         self._pause = _Pause()
         self._reader = MailReader(account.settings, tools.clock)
         self._gaps_tried_at: dict[Place, datetime] = {}
+        # One connection hears of one folder only; further folders are looked at now and then.
+        has_more = len(account.settings.folders) > 1
+        self._idle_s = min(account.settings.poll_seconds, MAX_IDLE_S) if has_more else MAX_IDLE_S
 
     async def listen(self, emit: Emit, wake: Wake) -> None:
         """Read until cancelled; short interruptions are bridged, long ones raised.
@@ -156,36 +159,66 @@ class EmailListener:
         mailbox = Mailbox(settings.imap_host, settings.imap_port, tls)
         try:
             await mailbox.open(settings.login_name, settings.password.reveal())
-            while True:
-                for name in reversed(settings.folders):
-                    await self._catch_up(mailbox, name, emit)
-                self._pause.reset()
-                await self._wait(mailbox, wake)
+            await self._follow(mailbox, emit, wake)
         finally:
             await mailbox.close()
 
-    async def _wait(self, mailbox: Mailbox, wake: Wake) -> None:
-        """Until there may be news: a push for the first folder, or time to look at all of them."""
-        if not mailbox.can("IDLE"):
-            await wake.wait(self._settings.poll_seconds)
-            await mailbox.noop()
-        elif len(self._settings.folders) == 1:
-            await mailbox.wait_for_news(MAX_IDLE_S)
-        else:
-            # One connection hears of one folder only; the others are looked at now and then.
-            await mailbox.wait_for_news(min(self._settings.poll_seconds, MAX_IDLE_S))
+    async def _follow(self, mailbox: Mailbox, emit: Emit, wake: Wake) -> None:
+        """Look, wait for news, look again."""
+        was_told, can_idle, fruitless = True, mailbox.can("IDLE"), 0
+        while True:
+            taken, is_open = await self._look(mailbox, emit)
+            self._pause.reset()
+            if taken and not was_told:
+                # There is IDLE, and yet the server did not tell: it is asked more often.
+                self._idle_s = min(self._idle_s, self._settings.poll_seconds)
+            fruitless = 0 if taken or not was_told else fruitless + 1
+            if fruitless > 1:
+                # A server that tells of news again and again must not keep us running in circles.
+                await asyncio.sleep(
+                    min(0.1 * 2.0 ** min(fruitless, 10), self._settings.poll_seconds)
+                )
+            if can_idle and is_open:
+                was_told = await mailbox.wait_for_news(self._idle_s)
+            else:
+                await wake.wait(self._settings.poll_seconds)
+                await mailbox.noop()
+                was_told = True
+
+    async def _look(self, mailbox: Mailbox, emit: Emit) -> tuple[int, bool]:
+        """How many mails were new, and whether the first folder is open now, to wait for its news.
+
+        Raises:
+            Refused: none of the folders can be opened.
+        """
+        taken, refusals = 0, list[Refused]()
+        is_open = False
+        for name in reversed(self._settings.folders):
+            try:
+                taken += await self._catch_up(mailbox, name, emit)
+                is_open = True
+            except Refused as error:
+                self._tools.log.warning("mailbox.folder_refused", folder=name, reason=str(error))
+                refusals.append(error)
+                is_open = False
+        if len(refusals) == len(self._settings.folders):
+            raise refusals[0]
+        return taken, is_open
 
     # --- one folder -------------------------------------------------------------------------------
 
-    async def _catch_up(self, mailbox: Mailbox, name: str, emit: Emit) -> None:
-        """Take in everything that is new in the folder *name*, which stays open."""
+    async def _catch_up(self, mailbox: Mailbox, name: str, emit: Emit) -> int:
+        """Take in everything that is new in the folder *name*, which stays open; how much that was."""
+        taken = 0
         folder = await mailbox.select(name)
         mark = await self._mark(mailbox, name, folder, emit)
         while uids := await mailbox.search_after(mark.last_uid):
+            taken += len(uids)
             while uids:
                 wanted, uids = uids[: self._reader.chunk], uids[self._reader.chunk :]
                 mark = await self._take(mailbox, name, folder, mark, wanted, emit)
         await self._retry_gaps(mailbox, name, mark, emit)
+        return taken
 
     async def _mark(self, mailbox: Mailbox, name: str, folder: Folder, emit: Emit) -> _Mark:
         """Where to go on in the folder *name*: as stored, or found anew and stored."""

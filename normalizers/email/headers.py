@@ -123,10 +123,42 @@ def _base64(text: bytes) -> bytes:
     return binascii.a2b_base64(kept + b"=" * (-len(kept) % 4))
 
 
-def _word_bytes(encoding: bytes, text: bytes) -> bytes:
-    if encoding in b"Bb":
-        return _base64(text)
-    return binascii.a2b_qp(text.replace(b"_", b"=20").replace(b" ", b"=20"))
+def _run_bytes(words: list[tuple[bytes, bytes]]) -> bytes:
+    """The bytes of neighbouring words: *words* are (encoding, text).
+
+    Some senders cut base64 anywhere: an unfinished group is finished by the next word, if together
+    they make whole groups.
+    """
+    out, unfinished = b"", b""
+    for encoding, text in words:
+        if encoding in b"Qq":
+            content = binascii.a2b_qp(text.replace(b"_", b"=20").replace(b" ", b"=20"))
+            out, unfinished = out + _base64(unfinished) + content, b""
+            continue
+        group = re.sub(rb"[^A-Za-z0-9+/=]", b"", text)
+        if len(unfinished + group) % 4:
+            out, unfinished = out + _base64(unfinished), b""
+        unfinished += group
+        if len(unfinished) % 4 == 0:
+            out, unfinished = out + _base64(unfinished), b""
+    return out + _base64(unfinished)
+
+
+def _runs(raw: bytes) -> Iterator[tuple[str | None, bytes]]:
+    """*raw* as runs of bytes in one charset each; None: not encoded."""
+    charset, words, position = "", list[tuple[bytes, bytes]](), 0
+    for match in _WORD.finditer(raw):
+        gap, here = raw[position : match.start()], match[1].decode("latin-1").lower()
+        if words and (gap.strip() or here != charset):
+            yield charset, _run_bytes(words)
+            words = []
+        if gap.strip() or position == 0:
+            yield None, gap
+        charset, position = here, match.end()
+        words.append((match[2], match[3]))
+    if words:
+        yield charset, _run_bytes(words)
+    yield None, raw[position:]
 
 
 def decode_words(raw: bytes, *, hint: str | None = None) -> str:
@@ -137,21 +169,7 @@ def decode_words(raw: bytes, *, hint: str | None = None) -> str:
     """
     if b"=?" not in raw:
         return decode(raw, hint=hint)
-    pieces: list[tuple[str | None, bytes]] = []
-    position = 0
-    for match in _WORD.finditer(raw):
-        gap = raw[position : match.start()]
-        if gap.strip() or not pieces or pieces[-1][0] is None:
-            pieces.append((None, gap))
-        charset = match[1].decode("latin-1").lower()
-        content = _word_bytes(match[2], match[3])
-        if pieces and pieces[-1][0] == charset:
-            pieces[-1] = charset, pieces[-1][1] + content
-        else:
-            pieces.append((charset, content))
-        position = match.end()
-    pieces.append((None, raw[position:]))
-    read = "".join(decode(content, charset, hint=hint) for charset, content in pieces if content)
+    read = "".join(decode(content, charset, hint=hint) for charset, content in _runs(raw))
     # Words whose content is garbage are better seen as they stand.
     return decode(raw, hint=hint) if _CONTROL.search(read) else read
 

@@ -145,6 +145,8 @@ def compose_mail(reply: Reply, settings: EmailSettings, now: datetime) -> Draft:
     Raises:
         Unsupported: there is nothing to say, no address to say it to, or the files are too large.
     """
+    if not settings.smtp_host:
+        raise Unsupported("this mailbox is only read: it has no smtp_host")
     if reply.template:
         raise Unsupported("mail has no templates")
     text, note = _text_of(reply)

@@ -33,6 +33,8 @@ COMMAND_TIMEOUT_S = 60.0
 # The whole upload and the answer; RFC 5321 section 4.5.3.2.6 asks for patience after the final dot.
 DATA_TIMEOUT_S = 300.0
 MAX_IDLE_S = 60.0
+# Greylisting servers want to see some time pass before the next try.
+RETRY_AFTER_S = 60.0
 
 # Reply code → what it means (RFC 5321 section 4.2.3, RFC 4954 section 6); the stage decides below
 # where one code has two meanings. Codes beat exception classes, which only name the stage.
@@ -81,7 +83,8 @@ def error_of(code: int, text: str, *, of_recipient: bool = False) -> SendError:
         kind = Rejected
     if code >= 500 and any(word in text.lower() for word in _PACE_WORDS):
         kind = RateLimited
-    return kind(f"{code} {text}"[:500], external_code=code)
+    pause = RETRY_AFTER_S if kind is RateLimited else None
+    return kind(f"{code} {text}"[:500], external_code=code, retry_after=pause)
 
 
 def _refused(error: SMTPResponseException, *, of_recipient: bool = False) -> SendError:

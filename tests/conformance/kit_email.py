@@ -1,33 +1,30 @@
-"""A mailbox's kit: mails as the listener emits them; SMTP is tried against a real server elsewhere."""
-
-import hashlib
+"""The mailbox's kit: mails as a listener emits them; replies leave by SMTP, not by HTTP."""
 
 from adapters.email import CHANNEL, EmailSettings
 from hub.model import Address, InboundEvent, Secret
 from hub.testing import ChannelKit
 from hub.testing.kit import NOW
 
-MAIL = b"""\
-Message-ID: <1@customer.example>\r
-Date: Fri, 2 Jan 2026 11:04:05 +0800\r
-From: =?utf-8?b?5p2O6Zu3?= <li@customer.example>\r
-To: support@shop.example\r
-Subject: =?utf-8?b?6K6i5Y2V?=\r
-Content-Type: text/plain; charset=utf-8\r
-Content-Transfer-Encoding: 8bit\r
-\r
-\xe4\xbd\xa0\xe5\xa5\xbd\r
-"""
-
 
 def event(body: bytes) -> InboundEvent:
+    """A mail as the listener emits it."""
     return InboundEvent(
-        dedupe_key=f"sha256:{hashlib.sha256(body).hexdigest()}",
-        order_key="",
+        dedupe_key="imap:INBOX:1:1",
+        order_key="mailbox:support@shop.example",
         body=body,
         received_at=NOW,
+        headers={"folder": "INBOX", "uid": "1"},
         proof="imap",
     )
+
+
+def mail(number: int) -> bytes:
+    """A small mail, told from others by its number."""
+    return (
+        "From: Anna <anna@home.example>\r\nTo: support@shop.example\r\n"
+        f"Subject: number {number}\r\nMessage-ID: <{number}@home.example>\r\n"
+        f"Date: Fri, 2 Jan 2026 03:00:0{number} +0000\r\n\r\nnumber {number}\r\n"
+    ).encode()
 
 
 KIT = ChannelKit(
@@ -36,10 +33,10 @@ KIT = ChannelKit(
         address="support@shop.example",
         imap_host="imap.shop.example",
         smtp_host="smtp.shop.example",
-        password=Secret("conformance-password"),
+        password=Secret("PASSWORD-OF-THE-KIT"),
     ),
-    to=Address("email", "", "li@customer.example"),
+    to=Address("email", "", "anna@home.example"),
     event=event,
-    samples=(event(MAIL),),
+    samples=tuple(event(mail(number)) for number in range(3)),
     sends_by_http=False,
 )

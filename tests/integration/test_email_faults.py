@@ -15,7 +15,7 @@ from adapters.email.mailbox import ConnectionLost, LoginRefused, Mailbox, Refuse
 from hub.errors import BadCredentials, Unreachable
 from hub.testing import Workbench
 from sandbox.imap_fake import TAG, Command, FakeImapServer, Hangup
-from tests.mailkit import Memory, Running, account, results, simple_mail
+from tests.mailkit import Memory, Running, account, eventually, results, simple_mail
 
 
 @asynccontextmanager
@@ -57,6 +57,15 @@ async def hang_up(_command: Command) -> bytes:
     raise Hangup
 
 
+async def every_command(box: Mailbox) -> None:
+    await box.open("user", "secret")
+    await box.select("INBOX")
+    await box.search("ALL")
+    await box.raw(1)
+    await box.mark_seen([1])
+    await box.noop()
+
+
 # --- the session ---------------------------------------------------------------------------------
 
 
@@ -94,13 +103,7 @@ async def test_no_command_waits_for_ever(name: str, fault: Any) -> None:
     async with server(script={name: fault}, mails=[simple_mail(1)]) as fake:
         box = Mailbox("127.0.0.1", fake.port, None)
         with pytest.raises(ConnectionLost):
-            async with asyncio.timeout(5):
-                await box.open("user", "secret")
-                await box.select("INBOX")
-                await box.search("ALL")
-                await box.raw(1)
-                await box.mark_seen([1])
-                await box.noop()
+            await asyncio.wait_for(every_command(box), 5)
         await box.close()
 
 
@@ -325,15 +328,15 @@ async def test_a_gap_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> No
         return command.connection._usual(command)
 
     memory = Memory()
-    async with server(script={"UID FETCH": moody}) as fake:
-        async with Running(account(imap_port=fake.port), memory) as running:
-            await running.is_ready()
-            fake.mails.append(simple_mail(1))
-            await fake.tell(b"* 1 EXISTS\r\n")
-            await memory.wait_for(1)
-            broken = False
-            events = await memory.wait_for(2)
-            await memory.wait_until(lambda: not memory.checkpoints["INBOX"]["gaps"])
+    script = {"UID FETCH": moody}
+    async with server(script=script) as fake, Running(account(imap_port=fake.port), memory) as run:
+        await run.is_ready()
+        fake.mails.append(simple_mail(1))
+        await fake.tell(b"* 1 EXISTS\r\n")
+        await memory.wait_for(1)
+        broken = False
+        events = await memory.wait_for(2)
+        await memory.wait_until(lambda: not memory.checkpoints["INBOX"]["gaps"])
     assert events[1].body == simple_mail(1)
 
 
@@ -365,6 +368,50 @@ async def test_without_idle_the_mailbox_is_polled() -> None:
         fake.mails.append(simple_mail(1))
         await memory.wait_for(1)
     assert fake.commands("IDLE") == []
+
+
+async def test_a_server_that_does_not_push_is_asked_more_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It offers IDLE and tells nothing: after the first surprise poll_seconds is the limit."""
+    monkeypatch.setattr("adapters.email.listener.MAX_IDLE_S", 0.3)
+    memory = Memory()
+    async with server() as fake, Running(account(imap_port=fake.port), memory) as run:
+        await run.is_ready()
+        fake.mails.append(simple_mail(1))
+        await memory.wait_for(1)
+        await eventually(lambda: run.listener._idle_s == 0.05)
+
+
+async def test_a_server_that_cries_wolf_is_not_hammered() -> None:
+    """EXISTS with every answer: the listener slows down."""
+    answer = b"* 0 EXISTS\r\n* SEARCH\r\nTAG OK done\r\n"
+    memory = Memory()
+    async with server(script={"UID SEARCH": answer}) as fake:
+        async with Running(account(imap_port=fake.port, poll_seconds=60.0), memory) as run:
+            await run.is_ready()
+            await asyncio.sleep(0.5)
+        assert len(fake.commands("SEARCH")) < 6
+
+
+async def test_a_missing_folder_does_not_stop_the_others() -> None:
+    """It is logged, and the others are read."""
+
+    async def only_inbox(command: Command) -> bytes:
+        if b"INBOX" not in command.argument:
+            return TAG + b" NO [NONEXISTENT] no such folder\r\n"
+        return command.connection._usual(command)
+
+    memory = Memory()
+    async with server(script={"SELECT": only_inbox}) as fake:
+        settings = account(imap_port=fake.port, folders=["Nowhere", "INBOX"])
+        async with Running(settings, memory) as run:
+            await run.is_ready()
+            fake.mails.append(simple_mail(1))
+            await memory.wait_for(1)
+            await eventually(
+                lambda: any(line[1] == "mailbox.folder_refused" for line in run.bench.log.lines)
+            )
 
 
 async def test_a_failed_mark_is_no_error() -> None:
@@ -402,10 +449,10 @@ async def test_a_refused_login_is_raised_once() -> None:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for localhost that nobody has signed."""
     folder = tmp_path_factory.mktemp("tls")
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem"
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-        + ["-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=localhost"]
-        + ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+        [*command.split(), *names],
         cwd=folder,
         check=True,
         capture_output=True,

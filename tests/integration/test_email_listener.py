@@ -148,7 +148,7 @@ async def test_restarts_at_any_point_lose_and_double_nothing(mail: MailPair) -> 
     stored = 0
     while len(memory.order) < wanted:
         async with Running(account(imap_port=mail.imap_port), memory):
-            await memory.wait_until(lambda: len(memory.order) > stored)
+            await memory.wait_for(stored + 1)
         stored = len(memory.order)
     assert [memory.events[key].body for key in memory.order] == [
         simple_mail(number) for number in range(wanted)
