@@ -378,6 +378,7 @@ async def test_a_server_that_does_not_push_is_asked_more_often(
     memory = Memory()
     async with server() as fake, Running(account(imap_port=fake.port), memory) as run:
         await run.is_ready()
+        await eventually(lambda: bool(fake.commands("IDLE")))
         fake.mails.append(simple_mail(1))
         await memory.wait_for(1)
         await eventually(lambda: run.listener._idle_s == 0.05)
