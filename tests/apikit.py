@@ -1,19 +1,24 @@
 """What the tests of the API share: a served API on a real database, callers, and things to read."""
 
+import io
 import json
+import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
+import msgspec
 
 from hub import apitokens
 from hub.channel import Capabilities, Channel
 from hub.core import Core
 from hub.errors import Unsupported, WindowClosed
-from hub.model import Allowance, Draft, Receipt, Reply
+from hub.media import Media
+from hub.model import Allowance, Draft, Receipt, Reply, Secret
 from hub.settings import Settings
 from hub.web.app import Web, make_app
 from hub.web.server import Listening, listen
@@ -78,7 +83,9 @@ class Client:
         if self.token:
             sent.setdefault("Authorization", f"Bearer {self.token}")
         if body is not None:
-            more["data"] = body if isinstance(body, bytes) else json.dumps(body)
+            more["data"] = io.BytesIO(
+                body if isinstance(body, bytes) else json.dumps(body).encode()
+            )
             sent.setdefault("Content-Type", "application/json")
         async with self.http.request(
             method, self.base + path, headers=sent, allow_redirects=False, **more
@@ -129,27 +136,38 @@ class Api:
 @asynccontextmanager
 async def api(database_url: str, settings: Settings | None = None) -> AsyncIterator[Api]:
     """The API on *database_url*."""
-    chosen = settings or corekit.settings_for(
+    given = settings or corekit.settings_for(
         "http://127.0.0.1:9/hook", queues=("inbox", "sales", "after-sales")
     )
-    async with corekit.opened(database_url, chosen) as core:
-        accounts: Any = {
-            name: SimpleNamespace(
-                plan=plan._replace(channel=CHANNEL),
-                adapter=None,
-                socket=None,
-                listener=None,
-                sender=TextSender(),
-            )
-            for name, plan in chosen.accounts.items()
-        }
-        core.accounts = accounts
-        web = make_app(core, MemoryIntake())
-        listening = await listen(web.callbacks, "127.0.0.1", 0, max_connections=200)
-        web.metrics.gates.append(listening.gate)
-        async with aiohttp.ClientSession() as http:
-            try:
-                yield Api(core, web, listening, http)
-            finally:
-                await http.close()
-                await listening.stop()
+    folder = tempfile.TemporaryDirectory()
+    hub = msgspec.structs.replace(given.hub, data_dir=folder.name, secret_key=Secret("k" * 40))
+    chosen = given._replace(hub=hub)
+    with folder:
+        async with corekit.opened(database_url, chosen) as core, _served(core) as made:
+            yield made
+
+
+@asynccontextmanager
+async def _served(core: Core) -> AsyncIterator[Api]:
+    accounts: Any = {
+        name: SimpleNamespace(
+            plan=plan._replace(channel=CHANNEL),
+            adapter=None,
+            socket=None,
+            listener=None,
+            sender=TextSender(),
+        )
+        for name, plan in core.settings.accounts.items()
+    }
+    core.accounts = accounts
+    core.media = Media(core.db, Path(core.settings.hub.data_dir), 1 << 20)
+    web = make_app(core, MemoryIntake())
+    listening = await listen(web.callbacks, "127.0.0.1", 0, max_connections=200)
+    web.metrics.gates.append(listening.gate)
+    async with aiohttp.ClientSession() as http:
+        try:
+            yield Api(core, web, listening, http)
+        finally:
+            await http.close()
+            await listening.stop()
+            await core.media.close()

@@ -172,7 +172,8 @@ def core_with(accounts: Iterable[Any], db: Any = None, **hub: Any) -> Core:
     by_name = {one.plan.account.name: one for one in accounts}
     chosen = settings(**hub)._replace(accounts={name: one.plan for name, one in by_name.items()})
     everyone: Any = by_name
-    return Core(chosen, db, Bells(None), everyone)
+    nothing: Any = None
+    return Core(settings=chosen, db=db, bells=Bells(None), accounts=everyone, media=nothing)
 
 
 @asynccontextmanager

@@ -1,7 +1,10 @@
 """Puts the web server together: one application, or callbacks and admin side apart."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
@@ -10,7 +13,9 @@ from hub.apitokens import BadToken, Tokens
 from hub.channel import Emit
 from hub.core import Core
 from hub.listening import StoreEmit
+from hub.seal import Sealer, secret_key
 from hub.web.api import ROUTES
+from hub.web.api.attachments import MAX_UPLOADS
 from hub.web.body import BodyReader
 from hub.web.endpoint import Endpoints
 from hub.web.feedwatch import FeedWatch
@@ -102,8 +107,21 @@ def _serve_api(
         await feed.stop()
 
     admin.on_shutdown.append(let_streams_go)
-    Endpoints(core, Services(feed, still_good, routes), tokens, bodies).add_to(admin, routes)
+    services = Services(
+        feed=feed,
+        still_good=still_good,
+        link_key=cache(lambda: _link_key(core)),
+        uploads=asyncio.Semaphore(MAX_UPLOADS),
+        routes=routes,
+    )
+    Endpoints(core, services, tokens, bodies).add_to(admin, routes)
     return routes
+
+
+def _link_key(core: Core) -> bytes:
+    hub = core.settings.hub
+    secret = secret_key(hub.secret_key, Path(hub.data_dir), production=False)
+    return Sealer(secret).derive("links")
 
 
 def _metrics_routes(metrics: Metrics) -> list[Route]:

@@ -86,11 +86,12 @@ class Endpoints:
         if isinstance(made, web.StreamResponse):
             return made
         answer = made if isinstance(made, Answer) else Answer(made, route.status)
-        data = b"" if answer.status == 204 else msgspec.json.encode(answer.value)
+        empty = answer.value is None
+        data = b"" if empty else msgspec.json.encode(answer.value)
         return web.Response(
             status=answer.status,
             body=data,
-            content_type=None if answer.status == 204 else route.produces,
+            content_type=None if empty else route.produces,
             headers={**SECURITY_HEADERS, **answer.headers},
         )
 

@@ -23,6 +23,7 @@ _REASONS: Mapping[int, str] = {
     401: "No token, or none that is good",
     403: "The token lacks the scope",
     404: "Nothing of that id is here, or not for this token",
+    408: "The body was too slow",
     409: "Not possible in this state",
     410: "Too old, or gone for good; for a feed, `oldest` is the cursor to go on from",
     413: "Too large",

@@ -1,5 +1,6 @@
 """The table of the API's routes: the one source of what is served, allowed and documented."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -24,6 +25,8 @@ class Services:
 
     feed: FeedWatch
     still_good: Callable[[web.Request], Awaitable[bool]]
+    link_key: Callable[[], bytes]
+    uploads: asyncio.Semaphore
     routes: "tuple[Route, ...]"
 
 

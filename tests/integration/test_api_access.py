@@ -7,7 +7,7 @@ import pytest
 
 from hub import apitokens
 from hub.core import now
-from hub.ids import new_id, show_id
+from hub.ids import new_id, read_id, show_id
 from hub.web.routes import Route
 from tests.apikit import Api, Client, api
 
@@ -22,6 +22,9 @@ EXPECTED = {
     "GET /v1/messages/{id}/trace": "read",
     "POST /v1/messages/{id}/resend": "reply",
     "POST /v1/messages/{id}/cancel": "reply",
+    "POST /v1/attachments": "reply",
+    "GET /v1/attachments/{id}": "read",
+    "GET /v1/attachments/{id}/content": None,
     "GET /v1/events": "read",
     "GET /v1/events/stream": "read",
     "GET /v1/deliveries": "admin",
@@ -75,7 +78,19 @@ async def ids_of(made: Api, client: Client) -> dict[str, str]:
     await made.core.db.fetch("UPDATE deliveries SET state = 2")
     delivery = (await client.get("/v1/deliveries")).json["items"][0]["id"]
     message = messages["items"][0]["id"]
-    return {"conversations": conversation, "messages": message, "deliveries": delivery}
+    attachment = new_id()
+    await made.core.db.fetch(
+        "INSERT INTO attachments (id, message_id, account, kind, state, source, tries, created_at) "
+        "VALUES ($1, $2, 'shop', 'file', 'pending', '{}', 0, now())",
+        attachment,
+        read_id("msg", message),
+    )
+    return {
+        "conversations": conversation,
+        "messages": message,
+        "deliveries": delivery,
+        "attachments": show_id("att", attachment),
+    }
 
 
 async def test_every_route_is_listed_with_its_scope(database_url: str) -> None:
@@ -91,7 +106,9 @@ async def test_without_a_token_every_route_is_shut(database_url: str) -> None:
             for token in (None, "hub_live_x_y", "hub_live_" + show_id("", new_id())[1:] + "_z"):
                 client = Client(made.http, made.base, token)
                 status = await tried(client, route, {})
-                assert status == (200 if route.scope is None else 401), (route.path, token)
+                signed = route.path.endswith("/content")  # open, but wants a signature
+                open_to_all = 422 if signed else 200
+                assert status == (open_to_all if route.scope is None else 401), route.path
         answer = await made.nobody.get("/v1/conversations")
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
@@ -118,17 +135,20 @@ async def test_what_belongs_to_another_queue_is_not_there(database_url: str) -> 
         nothing = {kind: show_id(PREFIXES[kind], new_id()) for kind in ids}
         foreign = await made.client("admin", queues=("sales",))
         for route in made.web.routes:
-            if "{id}" in route.path:
+            if route.path.endswith("/content"):
+                assert await tried(foreign, route, ids) == 422  # no signature
+            elif "{id}" in route.path:
                 assert await tried(foreign, route, ids) == 404, name_of(route)
                 assert await tried(foreign, route, nothing) == 404, name_of(route)
             elif route.scope and not route.path.endswith("/stream"):
                 body = BODIES.get(name_of(route))
                 answer = await foreign.call(route.method, route.path, body)
                 assert "secret-of-inbox" not in answer.text
-                assert not re.search(r"(cnv|msg|dlv)_\w{26}", answer.text), name_of(route)
-        assert (await made.core.db.fetch("SELECT count(*) AS n FROM deliveries WHERE state = 2"))[
-            0
-        ]["n"]
+                if answer.status != 201:  # an upload is the caller's own
+                    shown = re.search(r"(cnv|msg|dlv|att)_\w{26}", answer.text)
+                    assert shown is None, name_of(route)
+        rows = await made.core.db.fetch("SELECT FROM deliveries WHERE state = 2")
+        assert rows  # and nothing was replayed
 
 
 async def test_tokens_end(database_url: str) -> None:

@@ -1,10 +1,19 @@
 """The handlers of ``/v1``, by what they are about; together they are the table of routes."""
 
-from hub.web.api import accounts, conversations, deliveries, documents, events, messages, tracing
+from hub.web.api import (
+    accounts,
+    attachments,
+    conversations,
+    deliveries,
+    documents,
+    events,
+    messages,
+    tracing,
+)
 from hub.web.routes import Route
 
 __all__ = ["ROUTES"]
 
-_MODULES = (conversations, messages, tracing, events, deliveries, accounts, documents)
+_MODULES = (conversations, messages, tracing, attachments, events, deliveries, accounts, documents)
 
 ROUTES: tuple[Route, ...] = tuple(route for module in _MODULES for route in module.table.routes)
