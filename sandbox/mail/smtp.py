@@ -1,6 +1,7 @@
 """A submission server, aiosmtpd, that delivers to the users of this machine only."""
 
 import asyncio
+import logging
 import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ class SmtpServer:
         self._connections: weakref.WeakSet[SMTP] = weakref.WeakSet()
 
     async def start(self, host: str, port: int) -> None:
+        # At every login aiosmtpd warns about an old attribute that it sets itself.
+        logging.getLogger("mail.log").setLevel(logging.ERROR)
         self._server = await asyncio.get_running_loop().create_server(self._connection, host, port)
         self.port = self._server.sockets[0].getsockname()[1]
 

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -265,6 +265,12 @@ class WeChatSimulator:
 
     async def push_view(self, openid: str, url: str, *, to: str | None = None) -> PushResult:
         return await self.push(messages.view(openid, url), to=to)
+
+    def change_aes_key(self, aes_key: str) -> None:
+        """Encrypt with another EncodingAESKey from now on, as after a change in the console."""
+        self.credentials = replace(self.credentials, aes_key=aes_key)
+        token, app_id = self.credentials.token, self.credentials.app_id
+        self.builder.envelope = Envelope(token, aes_key, app_id)
 
     # What users see ------------------------------------------------------
 

@@ -16,7 +16,7 @@ from wechatpy.replies import TextReply
 from wechatpy.utils import check_signature
 
 from sandbox.journal import read_journal
-from sandbox.wechat import SERVICE_FAULT, WeChatSimulator
+from sandbox.wechat import SERVICE_FAULT, WeChatSimulator, new_aes_key
 
 OPENID = "oAlice_0123456789abcdefghijk"
 FAST = 0.02
@@ -282,6 +282,15 @@ async def test_a_bare_reply_in_safe_mode_is_refused(
     callback.answer = lambda message: str(TextReply(message=message, content="您好").render())
 
     assert (await simulator.push_text(OPENID, "你好")).outcome == "refused"
+
+
+async def test_the_key_can_change(simulator: WeChatSimulator, callback: Callback) -> None:
+    """From then on wechatpy needs the new one."""
+    await simulator.push_text(OPENID, "before")
+    simulator.change_aes_key(new_aes_key())
+    await simulator.push_text(OPENID, "after")
+
+    assert [message.content for message in callback.seen] == ["before", "after"]
 
 
 # The API -----------------------------------------------------------------
