@@ -1,0 +1,1 @@
+"""Measures the hub as ratios within one run, on one machine."""
