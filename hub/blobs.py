@@ -55,6 +55,10 @@ class Blobs(Protocol):
         """Forget the file."""
         ...
 
+    async def sweep(self) -> int:
+        """Remove what crashed writers left; how many files."""
+        ...
+
 
 class _Draft:
     """A file being written; under its final name only when it is whole and on disk."""

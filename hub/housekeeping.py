@@ -18,4 +18,7 @@ async def expire(core: Core) -> None:
 async def retire(core: Core) -> None:
     """Every night: what is kept for days, by the settings."""
     gone = await rows.retire(core.db, core.settings.hub.retention_days)
+    for sha256 in await rows.forgotten_files(core.db, core.settings.hub.retention_days):
+        await core.media.blobs.remove(sha256)
+    await core.media.blobs.sweep()
     _log.info("retired", **{name.replace(" ", "_"): count for name, count in gone.items()})

@@ -52,6 +52,7 @@ async def opened(path: Path | None, kind: str) -> AsyncIterator[Core]:
         ConfigError: the settings have mistakes.
         UnsafeDatabase: the database may lose confirmed writes.
     """
+    seen = _stamp(path)
     settings = load(path)
     configure(settings.hub.log_level)
     for warning in settings.warnings:
@@ -71,7 +72,7 @@ async def opened(path: Path | None, kind: str) -> AsyncIterator[Core]:
         await _take_into_force(core, settings)
         tasks = [
             asyncio.create_task(keep_running("heartbeat", lambda: _beat_forever(core, kind))),
-            asyncio.create_task(keep_running("settings", lambda: _watch(core, path))),
+            asyncio.create_task(keep_running("settings", lambda: _watch(core, path, seen))),
         ]
         yield core
     finally:
@@ -120,19 +121,23 @@ async def _beat_forever(core: Core, kind: str) -> None:
         await asyncio.sleep(BEAT_S)
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _stamp(path: Path | None) -> tuple[int, int] | None:
+    if path is None:
+        return None
     with contextlib.suppress(OSError):
         found = path.stat()
         return found.st_mtime_ns, found.st_size
     return None
 
 
-async def _watch(core: Core, path: Path | None) -> None:
-    """Take a changed file into force; one with mistakes leaves the old settings in force."""
+async def _watch(core: Core, path: Path | None, seen: tuple[int, int] | None) -> None:
+    """Take a changed file into force; one with mistakes leaves the old settings in force.
+
+    *seen* is how the file looked when it was last read.
+    """
     if path is None:
         await asyncio.Event().wait()
         return
-    seen = _stamp(path)
     while True:
         await core.bells.wait("settings", WATCH_S)
         stamp = _stamp(path)

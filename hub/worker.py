@@ -48,7 +48,7 @@ async def run(core: Core, wanted: tuple[str, ...], stop: Awaitable[None]) -> Non
         finally:
             for task in tasks:
                 task.cancel()
-            _, late = await asyncio.wait(tasks, timeout=STOP_S)
+            late = (await asyncio.wait(tasks, timeout=STOP_S))[1] if tasks else ()
             for task in late:
                 _log.warning("service_slow_to_stop", service=task.get_name())
 

@@ -121,4 +121,5 @@ def _since(started: float) -> int:
 
 
 def _policy(plan: DestinationPlan) -> Policy:
-    return ON_PREMISE if plan.allow_private else STRICT
+    # The admin has chosen the port; whoever controls a name still cannot lead it inside.
+    return ON_PREMISE if plan.allow_private else STRICT._replace(ports=None)

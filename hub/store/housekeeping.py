@@ -2,7 +2,7 @@
 
 from hub.store.database import Database
 
-__all__ = ["FEED_DAYS", "forget_keys", "retire"]
+__all__ = ["FEED_DAYS", "forget_keys", "forgotten_files", "retire"]
 
 BATCH = 1000
 FEED_DAYS = 30
@@ -50,6 +50,18 @@ async def _in_batches(db: Database, sql: str, days: int) -> int:
         total += count
         if count < BATCH:
             return total
+
+
+async def forgotten_files(db: Database, days: int) -> list[str]:
+    """The hashes of files that no attachment younger than *days* has; their rows say ``expired``."""
+    rows = await db.fetch(
+        "UPDATE attachments a SET state = 'expired' WHERE state = 'stored' "
+        "AND created_at < now() - $1::int * interval '1 day' AND NOT EXISTS ("
+        "SELECT 1 FROM attachments y WHERE y.sha256 = a.sha256 "
+        "AND y.created_at >= now() - $1::int * interval '1 day') RETURNING sha256",
+        days,
+    )
+    return sorted({row["sha256"] for row in rows if row["sha256"]})
 
 
 async def forget_keys(db: Database) -> int:

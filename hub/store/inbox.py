@@ -176,7 +176,10 @@ async def ensure_partitions(db: Database, accounts: Iterable[str]) -> None:
 async def claim_partitions(
     db: Database, holder: str, accounts: Sequence[str], limit: int
 ) -> list[Claimed]:
-    """Take up to *limit* partitions of *accounts* that have waiting rows and no holder."""
+    """Take up to *limit* partitions of *accounts* that have waiting rows and no holder.
+
+    Which ones is left to chance, so that no account waits behind those that are always busy.
+    """
     rows = await db.fetch(
         f"""
         UPDATE partitions p
@@ -186,7 +189,7 @@ async def claim_partitions(
             WHERE lease_until < clock_timestamp() AND account = ANY($2::text[])
               AND EXISTS (SELECT 1 FROM inbox i
                           WHERE i.account = f.account AND i.partition = f.number AND i.state = 0)
-            ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED) free
+            ORDER BY random() LIMIT $3 FOR UPDATE SKIP LOCKED) free
         WHERE p.id = free.id
         RETURNING p.id, p.account, p.number, p.epoch, free.expired
         """,
