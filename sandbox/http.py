@@ -1,11 +1,12 @@
 """Small HTTP helpers that every part of the sandbox uses."""
 
+import re
 from collections.abc import Awaitable, Callable
 
 import aiohttp
 from aiohttp import web
 
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -28,10 +29,7 @@ def is_loopback(host_header: str) -> bool:
     A page of a stranger can point its own name at 127.0.0.1 (DNS rebinding);
     the ``Host`` header then still carries the stranger's name.
     """
-    host = (
-        host_header if host_header.endswith("]") else host_header.rpartition(":")[0] or host_header
-    )
-    return host in LOOPBACK_HOSTS
+    return _LOOPBACK_HOST.fullmatch(host_header) is not None
 
 
 @web.middleware
