@@ -1,13 +1,16 @@
-"""What the tests of the email channel share: an account, a memory of what was emitted, a shared folder."""
+"""What the tests of the email channel share: an account, and a memory of what was emitted."""
 
 import asyncio
-import os
+import ssl
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from adapters.email import EmailListener, EmailSettings
 from hub.channel import Account, Bell
@@ -19,15 +22,6 @@ SUPPORT = "support@shop.example"
 ANNA = "anna@home.example"
 PASSWORD = "correct horse"
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-
-
-def shared(*parts: str) -> Path:
-    """A file or folder beside the repository (HUB_SHARED); the test skips where there is none."""
-    folder = Path(os.environ.get("HUB_SHARED") or Path(__file__).parents[2] / "shared")
-    path = folder.joinpath(*parts)
-    if not path.exists():
-        pytest.skip(f"no shared {'/'.join(parts)}: set HUB_SHARED to the folder that holds it")
-    return path
 
 
 def account(**changes: Any) -> Account[EmailSettings]:
@@ -140,6 +134,35 @@ class Running:
     async def is_ready(self) -> None:
         """Once the folder's mark is stored: from here on mail is new."""
         await self.memory.wait_until(lambda: bool(self.memory.checkpoints))
+
+
+def self_signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """A certificate for this machine that nobody else has signed: its file, and a server's context."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "cert.pem"
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_path = folder / "key.pem"
+    key_path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(path, key_path)
+    return path, context
 
 
 async def eventually(holds: Callable[[], bool], timeout: float = 5) -> None:

@@ -87,9 +87,14 @@ def _ids(ids: Sequence[str]) -> str:
     return "\r\n ".join(f"<{one}>" for one in ids if _ID.fullmatch(one))
 
 
+def _plain_name(filename: str) -> str:
+    """*filename* without a path or control characters."""
+    return _CONTROL.sub(" ", filename).replace("/", "_").replace("\\", "_").strip() or "file"
+
+
 def _name_parameter(name: str, value: str) -> str:
     """A parameter with a file name: quoted when plain, else by RFC 2231."""
-    flat = _CONTROL.sub(" ", value).replace("/", "_").replace("\\", "_").strip() or "file"
+    flat = _plain_name(value)
     if flat.isascii() and len(flat) <= 60 and '"' not in flat:
         return f'{name}="{flat}"'
     whole = quote(flat.encode("utf-8", "replace"), safe="")
@@ -143,8 +148,10 @@ def _file_part(file: File) -> str:
     media_type = file.mime_type if _MEDIA_TYPE.fullmatch(file.mime_type) else ""
     if media_type.split("/")[0] in ("", "multipart", "message"):
         media_type = "application/octet-stream"
+    # Old clients read the name as encoded words beside the type, new ones by RFC 2231 below.
+    old_name = encoded(_plain_name(file.filename)).replace('"', "'")
     return (
-        f"Content-Type: {media_type};\r\n {_name_parameter('name', file.filename)}\r\n"
+        f'Content-Type: {media_type};\r\n name="{old_name}"\r\n'
         "Content-Transfer-Encoding: base64\r\n"
         f"Content-Disposition: attachment;\r\n {_name_parameter('filename', file.filename)}\r\n"
         f"\r\n{file.content}"

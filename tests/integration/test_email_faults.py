@@ -1,8 +1,6 @@
 """Every measured fault of servers and of the IMAP library, played by a scripted server."""
 
 import asyncio
-import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +13,7 @@ from adapters.email.mailbox import ConnectionLost, LoginRefused, Mailbox, Refuse
 from hub.errors import BadCredentials, Unreachable
 from hub.testing import Workbench
 from sandbox.imap_fake import TAG, Command, FakeImapServer, Hangup
-from tests.mailkit import Memory, Running, account, eventually, results, simple_mail
+from tests.mailkit import Memory, Running, account, eventually, results, self_signed, simple_mail
 
 
 @asynccontextmanager
@@ -446,25 +444,9 @@ async def test_a_refused_login_is_raised_once() -> None:
 # --- TLS -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for localhost that nobody has signed."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    subprocess.run(
-        [*command.split(), *names],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
-    return folder
-
-
-async def test_certificates_are_verified(certificate: Path) -> None:
+async def test_certificates_are_verified(tmp_path: Path) -> None:
     """An unknown certificate is refused and explained; a private authority can be named."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    certificate, context = self_signed(tmp_path)
     fake = FakeImapServer()
     tls_server = await asyncio.start_server(fake._connected, "127.0.0.1", 0, ssl=context)
     port = tls_server.sockets[0].getsockname()[1]
@@ -482,7 +464,7 @@ async def test_certificates_are_verified(certificate: Path) -> None:
             imap_port=port,
             imap_security="tls",
             smtp_host="",
-            ca_file=str(certificate / "cert.pem"),
+            ca_file=str(certificate),
         )
         checks = [one async for one in EmailChecker(trusted, Workbench().tools).check(None)]
         assert all(one.ok for one in checks)

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
+from pathlib import Path
 
 import pytest
+from aiosmtpd.smtp import SMTP, Envelope
 
 from adapters.email import EmailChecker, EmailSender
 from hub.errors import (
@@ -21,7 +23,7 @@ from hub.errors import (
 from hub.model import Address, Receipt, Reply, ReplyAttachment, Secret
 from hub.testing import Workbench
 from sandbox.mail import DROP, MailPair
-from tests.mailkit import ANNA, PASSWORD, SUPPORT, account
+from tests.mailkit import ANNA, PASSWORD, SUPPORT, account, self_signed
 
 REPLY = Reply(
     to=Address("email", "", ANNA),
@@ -242,3 +244,42 @@ async def test_check_explains_a_server_that_is_not_there(mail: MailPair) -> None
     checks = [one async for one in EmailChecker(settings, Workbench().tools).check(None)]
     assert [one.ok for one in checks] == [False, False]
     assert all("127.0.0.1" in one.detail for one in checks)
+
+
+@pytest.mark.parametrize("security", ["tls", "starttls"])
+async def test_certificates_are_verified(security: str, tmp_path: Path) -> None:
+    """An unknown certificate is refused and named; with its authority known the mail goes out."""
+    certificate, context = self_signed(tmp_path)
+    taken: list[bytes] = []
+
+    class Handler:
+        async def handle_DATA(self, _server: object, _session: object, mail: Envelope) -> str:  # noqa: N802
+            taken.append(bytes(mail.content or b""))
+            return "250 ok"
+
+    server = await asyncio.get_running_loop().create_server(
+        lambda: SMTP(
+            Handler(),
+            hostname="localhost",
+            tls_context=context if security == "starttls" else None,
+        ),
+        "127.0.0.1",
+        0,
+        ssl=context if security == "tls" else None,
+    )
+    port = server.sockets[0].getsockname()[1]
+    settings = {"smtp_port": port, "smtp_security": security, "password": Secret("")}
+    with pytest.raises(Unreachable, match="certificate"):
+        await sent(EmailSender(account(**settings), Workbench().tools))
+    sender = EmailSender(account(**settings, ca_file=str(certificate)), Workbench().tools)
+    await sent(sender)
+    await sender.close()
+    server.close()
+    assert len(taken) == 1
+
+
+async def test_a_server_without_starttls_is_not_used_in_the_clear(mail: MailPair) -> None:
+    """starttls is a demand, not a wish."""
+    settings = account(smtp_port=mail.smtp_port, smtp_security="starttls")
+    with pytest.raises(Unreachable):
+        await sent(EmailSender(settings, Workbench().tools))
