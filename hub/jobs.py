@@ -5,6 +5,7 @@ and Redis may be lost at any time: the database says what is still to be done, a
 again. arq ends a worker at any Redis error, so whoever runs one starts it anew.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC
@@ -100,8 +101,10 @@ class Jobs:
         try:
             await worker.main()
         finally:
-            with contextlib.suppress(Exception):
+            tasks = list(worker.tasks.values())
+            with contextlib.suppress(Exception, asyncio.CancelledError):  # it cancels its own jobs
                 await worker.close()
+            await asyncio.gather(*tasks, return_exceptions=True)
             with contextlib.suppress(Exception):
                 await redis.aclose(close_connection_pool=True)
 
