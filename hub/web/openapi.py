@@ -39,6 +39,7 @@ _TAGS: Mapping[str, str] = {
     "Events": "What happened, to be pulled instead of (or beside) webhooks.",
     "Deliveries": "Events on their way to destinations, and the dead letters.",
     "Hub": "What is configured and installed, and how it is doing.",
+    "Documents": "This description, for programs and for people; open to everyone.",
 }
 _ABOUT = """\
 The hub stands between the platforms where customers write and your helpdesk. Events reach you by signed \

@@ -18,6 +18,7 @@ EXPECTED = {
     "PATCH /v1/conversations/{id}": "reply",
     "GET /v1/conversations/{id}/messages": "read",
     "POST /v1/conversations/{id}/messages": "reply",
+    "POST /v1/messages": "reply",
     "GET /v1/messages/{id}": "read",
     "GET /v1/messages/{id}/trace": "read",
     "POST /v1/messages/{id}/resend": "reply",
@@ -43,6 +44,7 @@ EXPECTED = {
 BODIES = {
     "PATCH /v1/conversations/{id}": {"state": "pending"},
     "POST /v1/conversations/{id}/messages": {"text": "hi"},
+    "POST /v1/messages": {"account": "shop", "to": {"scheme": "test", "value": "x"}, "text": "hi"},
     "POST /v1/deliveries/replay": {"destination": "desk"},
 }
 PREFIXES = {"conversations": "cnv", "messages": "msg", "deliveries": "dlv", "attachments": "att"}

@@ -3,9 +3,12 @@
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
-from tests.apikit import Api, Client, api
+from hub.channel import Capabilities
+from tests import corekit
+from tests.apikit import CHANNEL, Api, Client, api
 
 HELLO = {"id": "m1", "from": "ann", "text": "hello"}
 
@@ -146,3 +149,71 @@ async def test_text_that_the_database_cannot_hold_is_cleaned(database_url: str) 
         client = await made.client("read", "reply")
         answer = await client.post(await place(made, client), {"text": "a\x00b"})
         assert (answer.status, answer.json["text"]) == (202, "a\ufffdb")
+
+
+# --- writing first ----------------------------------------------------------------------------------
+
+FIRST = {"account": "shop", "to": {"scheme": "test", "value": "zoe"}, "text": "we are open again"}
+
+
+def proactive() -> Any:
+    """Settings whose account may write first."""
+    channel = msgspec.structs.replace(CHANNEL, capabilities=Capabilities(proactive=True))
+    return corekit.settings_for(channel=channel, queues=("inbox", "sales"))
+
+
+async def test_who_has_not_written_can_be_written_to(database_url: str) -> None:
+    """The conversation is made and told of; the next message goes into the same one."""
+    async with api(database_url, proactive()) as made:
+        client = await made.client("read", "reply")
+        first = await client.post("/v1/messages", {**FIRST, "queue": "sales"})
+        assert (first.status, first.json["seq"]) == (202, 1)
+        second = await client.post("/v1/messages", FIRST)
+        assert second.json["conversation"] == first.json["conversation"]
+        events = (await client.get("/v1/events")).json["items"]
+        kinds = [one["type"] for one in events]
+        assert kinds == ["conversation.created", "message.status", "message.status"]
+        await made.say({"id": "m9", "from": "zoe", "text": "great"})
+        (found,) = (await client.get("/v1/conversations")).json["items"]
+        assert (found["last_seq"], found["queue"]) == (3, "sales")
+
+
+async def test_two_at_once_make_one_conversation(database_url: str) -> None:
+    """Nobody gets two threads."""
+    async with api(database_url, proactive()) as made:
+        client = await made.client("read", "reply")
+        answers = await asyncio.gather(*(client.post("/v1/messages", FIRST) for _ in range(4)))
+        assert [one.status for one in answers] == [202] * 4
+        assert len((await client.get("/v1/conversations")).json["items"]) == 1
+        assert sorted(one.json["seq"] for one in answers) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "change, pointer",
+    [({"account": "other"}, "/account"), ({"queue": "nowhere"}, "/queue"), ({"to": {}}, "/to")],
+)
+async def test_an_opening_names_what_is_wrong(
+    database_url: str, change: dict[str, Any], pointer: str
+) -> None:
+    """422 with a pointer."""
+    async with api(database_url, proactive()) as made:
+        client = await made.client("reply")
+        answer = await client.post("/v1/messages", {**FIRST, **change})
+        assert (answer.status, answer.json["errors"][0]["pointer"]) == (422, pointer)
+
+
+async def test_a_channel_may_not_allow_it(database_url: str) -> None:
+    """422: on this channel the customer begins."""
+    async with api(database_url) as made:
+        client = await made.client("reply")
+        answer = await client.post("/v1/messages", FIRST)
+        assert (answer.status, answer.json["errors"][0]["pointer"]) == (422, "/account")
+
+
+async def test_an_opening_stays_within_the_tokens_queues(database_url: str) -> None:
+    """Neither into a foreign queue nor into a foreign conversation."""
+    async with api(database_url, proactive()) as made:
+        client = await made.client("reply", queues=("sales",))
+        assert (await client.post("/v1/messages", FIRST)).status == 422
+        await made.say({"id": "m1", "from": "zoe", "text": "hello"})
+        assert (await client.post("/v1/messages", {**FIRST, "queue": "sales"})).status == 404

@@ -8,12 +8,23 @@ from hub.web.api import (
     documents,
     events,
     messages,
+    openings,
     tracing,
 )
 from hub.web.routes import Route
 
 __all__ = ["ROUTES"]
 
-_MODULES = (conversations, messages, tracing, attachments, events, deliveries, accounts, documents)
+_MODULES = (
+    conversations,
+    messages,
+    openings,
+    tracing,
+    attachments,
+    events,
+    deliveries,
+    accounts,
+    documents,
+)
 
 ROUTES: tuple[Route, ...] = tuple(route for module in _MODULES for route in module.table.routes)

@@ -133,13 +133,13 @@ async def send_message(call: Call[Nothing, ReplyRequest]) -> web.Response:
             raise not_found()
         return await accept(call.core, tx, found, call.body, author=author)
 
-    return await _said(call, work)
+    return await said(call, work)
 
 
-async def _said(
+async def said(
     call: Call[Any, Any], work: Callable[[Transaction], Awaitable[Accepted]]
 ) -> web.Response:
-    """The answer to a request that says something, once for each idempotency key."""
+    """The answer to a request that says something by *work*, once for each idempotency key."""
     accepted: list[Accepted] = []
 
     async def answered(tx: Transaction) -> idempotency.Answer:
