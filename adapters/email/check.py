@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from adapters.email.mailbox import ConnectionLost, LoginRefused, Mailbox, MissingLibrary, Refused
 from hub.channel import Account, Check, Tools
 from hub.errors import BadCredentials, SendError
-from outbound.email import EmailSettings, SmtpConnection, tls_context
+from outbound.email import EmailSettings, SmtpPool, tls_context
 
 __all__ = ["EmailChecker"]
 
@@ -81,7 +81,7 @@ class EmailChecker:
         settings = self._settings
         where = f"{settings.smtp_host}:{settings.smtp_port}"
         try:
-            client = await SmtpConnection(settings).connect()
+            client = await SmtpPool(settings).connect()
             client.close()
         except BadCredentials as error:
             advice = _advice(error.detail, _LOGIN_ADVICE)

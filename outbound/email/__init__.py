@@ -1,4 +1,4 @@
-"""Replies by mail: composed whole and the same every time, sent over one SMTP connection."""
+"""Replies by mail: composed whole and the same every time, sent over a few SMTP connections."""
 
 import asyncio
 import re
@@ -13,13 +13,13 @@ from hub.model import Allowance, Draft, Receipt, Reply, ReplyAttachment
 from outbound.email.compose import MAX_ATTACHMENT_BYTES, compose_mail
 from outbound.email.mime import in_lines
 from outbound.email.settings import EmailSettings, is_loopback, tls_context
-from outbound.email.transport import SmtpConnection
+from outbound.email.transport import SmtpPool
 
 __all__ = [
     "MAX_ATTACHMENT_BYTES",
     "EmailSender",
     "EmailSettings",
-    "SmtpConnection",
+    "SmtpPool",
     "is_loopback",
     "tls_context",
 ]
@@ -36,7 +36,7 @@ class EmailSender:
     def __init__(self, account: Account[EmailSettings], tools: Tools, /) -> None:
         self._settings = account.settings
         self._tools = tools
-        self._connection = SmtpConnection(account.settings)
+        self._pool = SmtpPool(account.settings)
 
     def compose(self, reply: Reply, allowances: Sequence[Allowance]) -> Sequence[Draft]:
         """The one mail that says *reply*; mail has no windows, so *allowances* do not matter."""
@@ -46,7 +46,7 @@ class EmailSender:
         """Hand the mail to the SMTP server. Its Message-ID is our id of it."""
         raw = await self._assembled(draft)
         sender, recipient = draft.headers["from"], draft.headers["to"]
-        answer = await self._connection.deliver(sender, recipient, raw)
+        answer = await self._pool.deliver(sender, recipient, raw)
         message_id = str(draft.extra["message_id"])
         rewritten = _rewritten_id(self._settings.smtp_host, answer)
         return Receipt(
@@ -58,8 +58,8 @@ class EmailSender:
         )
 
     async def close(self) -> None:
-        """End the connection."""
-        await self._connection.close()
+        """End the connections."""
+        await self._pool.close()
 
     async def _assembled(self, draft: Draft) -> bytes:
         """The mail's bytes, with files loaded into their places; one whole copy is kept at a time."""

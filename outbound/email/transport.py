@@ -1,4 +1,4 @@
-"""One SMTP connection of an account, and what its answers mean."""
+"""The SMTP connections of an account, and what a server's answers mean."""
 
 import asyncio
 import ssl
@@ -26,10 +26,15 @@ from hub.errors import (
 )
 from outbound.email.settings import EmailSettings, tls_context
 
-__all__ = ["SmtpConnection", "error_of"]
+__all__ = ["SmtpPool", "error_of"]
 
-CONNECT_TIMEOUT_S = 15.0
+# Providers allow few connections at a time.
+MAX_CONNECTIONS = 3
+# The core gives a call 15 s, and cannot know that a mail was still waiting for its connection.
+BEFORE_TEXT_S = 12.0
+CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 60.0
+NOOP_TIMEOUT_S = 5.0
 # The whole upload and the answer; RFC 5321 section 4.5.3.2.6 asks for patience after the final dot.
 DATA_TIMEOUT_S = 300.0
 MAX_IDLE_S = 60.0
@@ -99,14 +104,13 @@ def _advice(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:300]
 
 
-class SmtpConnection:
-    """Keeps one connection for a while; mails go through it one after the other."""
+class SmtpPool:
+    """Keeps a few connections for a while; each carries one mail after the other."""
 
     def __init__(self, settings: EmailSettings) -> None:
         self._settings = settings
-        self._lock = asyncio.Lock()
-        self._client: SMTP | None = None
-        self._closer: asyncio.TimerHandle | None = None
+        self._room = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._idle: dict[SMTP, asyncio.TimerHandle] = {}
 
     async def deliver(self, sender: str, recipient: str, raw: bytes) -> str:
         """Hand over one mail; returns what the server said to it.
@@ -114,26 +118,37 @@ class SmtpConnection:
         Raises:
             SendError: Ambiguous once the text is on its way and no answer came, else not sent.
         """
-        async with self._lock:
-            client = await self._ready()
-            try:
-                return await self._transaction(client, sender, recipient, raw)
-            except SendError:
+        try:
+            async with asyncio.timeout(BEFORE_TEXT_S) as limit, self._room:
+                client = await self._take()
+                try:
+                    await self._envelope(client, sender, recipient, raw)
+                    _lift(limit)
+                    answer = await self._data(client, raw)
+                except SendError:
+                    _lift(limit)
+                    await self._give_back(client, after_refusal=True)
+                    raise
+                except (SMTPException, OSError, ValueError) as error:
+                    client.close()
+                    raise Unreachable(_advice(error)) from error
+                except BaseException:
+                    client.close()
+                    raise
                 await self._give_back(client)
-                raise
-            except (SMTPException, OSError, ValueError) as error:
-                self._drop()
-                raise Unreachable(_advice(error)) from error
-            except BaseException:
-                self._drop()
-                raise
-            finally:
-                self._close_later()
+                return answer
+        except TimeoutError as error:
+            raise Unreachable(f"the server was not ready in {BEFORE_TEXT_S:g} s") from error
 
     async def close(self) -> None:
-        """End the connection."""
-        async with self._lock:
-            await self._quit()
+        """End all connections that nobody uses."""
+        while self._idle:
+            client, timer = self._idle.popitem()
+            timer.cancel()
+            try:
+                await client.quit(timeout=5)
+            except (SMTPException, OSError):
+                client.close()
 
     async def connect(self) -> SMTP:
         """A new connection, logged in.
@@ -185,21 +200,40 @@ class SmtpConnection:
         except SMTPNotSupported as error:
             raise BadCredentials(f"no common way to log in: {error.message}") from error
 
-    async def _ready(self) -> SMTP:
-        if self._closer:
-            self._closer.cancel()
-            self._closer = None
-        if self._client is not None and self._client.is_connected:
+    async def _take(self) -> SMTP:
+        """A connection that works: a kept one, or a new one."""
+        while self._idle:
+            client, timer = self._idle.popitem()
+            timer.cancel()
+            if not client.is_connected:
+                continue
             try:
-                await self._client.noop(timeout=CONNECT_TIMEOUT_S)
-                return self._client
+                await client.noop(timeout=NOOP_TIMEOUT_S)
             except (SMTPException, OSError):
-                self._drop()
-        self._drop()
-        self._client = await self.connect()
-        return self._client
+                client.close()
+            except BaseException:
+                client.close()
+                raise
+            else:
+                return client
+        return await self.connect()
 
-    async def _transaction(self, client: SMTP, sender: str, recipient: str, raw: bytes) -> str:
+    async def _give_back(self, client: SMTP, *, after_refusal: bool = False) -> None:
+        """Keep *client* for the next mail; after a refusal with a clean state, or not at all."""
+        try:
+            if after_refusal and client.is_connected:
+                await client.rset(timeout=NOOP_TIMEOUT_S)
+        except (SMTPException, OSError):
+            client.close()
+        if client.is_connected:
+            loop = asyncio.get_running_loop()
+            self._idle[client] = loop.call_later(MAX_IDLE_S, self._dismiss, client)
+
+    def _dismiss(self, client: SMTP) -> None:
+        if self._idle.pop(client, None):
+            client.close()
+
+    async def _envelope(self, client: SMTP, sender: str, recipient: str, raw: bytes) -> None:
         limit = client.esmtp_extensions.get("size", "")
         if limit.isdigit() and 0 < int(limit) < len(raw):
             raise Rejected(f"a mail of {len(raw)} bytes; this server takes {limit}")
@@ -209,7 +243,6 @@ class SmtpConnection:
         except SMTPResponseException as error:
             of_recipient = isinstance(error, SMTPRecipientRefused)
             raise _refused(error, of_recipient=of_recipient) from error
-        return await self._data(client, raw)
 
     async def _data(self, client: SMTP, raw: bytes) -> str:
         with _watched(client) as sizes:
@@ -218,44 +251,18 @@ class SmtpConnection:
             except SMTPResponseException as error:
                 raise _refused(error) from error
             except (SMTPException, OSError) as error:
-                self._drop()
+                client.close()
                 # The second write is the text.
                 if len(sizes) > 1:
                     raise Ambiguous(f"no answer after the text: {_advice(error)}") from error
                 raise Unreachable(_advice(error)) from error
         return answer.message
 
-    async def _give_back(self, client: SMTP) -> None:
-        """After a refusal: a clean state, or no connection."""
-        try:
-            if client.is_connected:
-                await client.rset(timeout=CONNECT_TIMEOUT_S)
-                return
-        except (SMTPException, OSError):
-            pass
-        self._drop()
 
-    def _drop(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
-
-    async def _quit(self) -> None:
-        if self._closer:
-            self._closer.cancel()
-            self._closer = None
-        client, self._client = self._client, None
-        if client is not None and client.is_connected:
-            try:
-                await client.quit(timeout=5)
-            except (SMTPException, OSError):
-                client.close()
-
-    def _close_later(self) -> None:
-        """Providers limit connections: one that stands idle is given up."""
-        if self._client is not None:
-            loop = asyncio.get_running_loop()
-            self._closer = loop.call_later(MAX_IDLE_S, self._drop)
+def _lift(limit: asyncio.Timeout) -> None:
+    """No time limit any more, unless it has struck already."""
+    if not limit.expired():
+        limit.reschedule(None)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -23,7 +24,7 @@ from hub.errors import (
 from hub.model import Address, Receipt, Reply, ReplyAttachment, Secret
 from hub.testing import Workbench
 from sandbox.mail import DROP, MailPair
-from tests.mailkit import ANNA, PASSWORD, SUPPORT, account, self_signed
+from tests.mailkit import ANNA, PASSWORD, SUPPORT, account, eventually, self_signed
 
 REPLY = Reply(
     to=Address("email", "", ANNA),
@@ -104,8 +105,8 @@ async def test_a_missing_file_is_said_before_anything_is_sent(mail: MailPair) ->
     assert mail.letters(ANNA) == []
 
 
-async def test_one_connection_serves_many_replies(mail: MailPair) -> None:
-    """Twenty at once go one after the other; all arrive."""
+async def test_few_connections_serve_many_replies(mail: MailPair) -> None:
+    """Twenty at once go over three; all arrive."""
     sender = sender_for(mail)
     replies = [
         Reply(to=REPLY.to, text=f"answer {number}", message_id=f"msg_{number}")
@@ -188,34 +189,73 @@ async def test_a_server_that_is_not_there_is_unreachable(mail: MailPair) -> None
         await sent(sender_for(mail))
 
 
-async def answered(script: bytes) -> tuple[asyncio.Server, int]:
-    """A server that takes a mail up to DATA and then does as *script* says."""
+async def test_a_server_that_does_not_answer_has_sent_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Told in time, before the core has to assume the worst."""
+    monkeypatch.setattr("outbound.email.transport.BEFORE_TEXT_S", 0.2)
+    async with answering(b"silent") as port:
+        with pytest.raises(Unreachable):
+            await sent(EmailSender(account(smtp_port=port), Workbench().tools))
+
+
+async def test_a_reply_that_waits_for_a_connection_was_not_sent(
+    mail: MailPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More replies than connections, and a server that keeps them: the others say so."""
+    monkeypatch.setattr("outbound.email.transport.BEFORE_TEXT_S", 0.3)
+    async with answering(b"hold") as port:
+        sender = EmailSender(account(smtp_port=port, password=Secret("")), Workbench().tools)
+        tasks = [asyncio.create_task(sent(sender)) for _ in range(5)]
+        done, waiting = await asyncio.wait(tasks, timeout=2)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    assert len(waiting) == 3
+    assert all(isinstance(task.exception(), Unreachable) for task in done)
+
+
+@asynccontextmanager
+async def answering(script: bytes) -> AsyncIterator[int]:
+    """The port of a server that takes a mail up to DATA and then does as *script* says."""
+    open_now: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_now.add(writer)
+        if script == b"silent":
+            await reader.read()
+        else:
+            await talk(reader, writer)
+        writer.close()
+        open_now.discard(writer)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 hi\r\n")
         while line := await reader.readline():
             if line.upper().startswith(b"DATA"):
                 if script == b"before":
+                    break
+                if script == b"hold":
+                    await reader.read()
                     break
                 writer.write(b"354 go\r\n")
                 while (text := await reader.readline()) not in (b".\r\n", b""):
                     del text
                 break
             writer.write(b"250 ok\r\n")
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    return server, server.sockets[0].getsockname()[1]
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+        await eventually(lambda: not open_now)
 
 
 @pytest.mark.parametrize("script, error", [(b"before", Unreachable), (b"after", Ambiguous)])
 async def test_a_connection_lost_around_the_text(script: bytes, error: type[SendError]) -> None:
     """Before the server asked for the text nothing was sent; after it nobody knows."""
-    server, port = await answered(script)
-    sender = EmailSender(account(smtp_port=port, password=Secret("")), Workbench().tools)
-    with pytest.raises(SendError) as raised:
-        await sent(sender)
-    server.close()
+    async with answering(script) as port:
+        sender = EmailSender(account(smtp_port=port, password=Secret("")), Workbench().tools)
+        with pytest.raises(SendError) as raised:
+            await sent(sender)
     assert type(raised.value) is error
 
 
