@@ -14,7 +14,7 @@ from hub.errors import HubError
 from hub.store import Database, Transaction
 from hub.store import idempotency as rows
 
-__all__ = ["KEPT", "Answer", "IdempotencyMismatch", "StillRunning", "forget_old", "once"]
+__all__ = ["KEPT", "Answer", "IdempotencyMismatch", "StillRunning", "once"]
 
 KEPT = timedelta(hours=24)
 TWIN_WAITS_MS = 2000
@@ -92,8 +92,3 @@ async def _stored(tx: Transaction, token_id: UUID, key: str, request_sha256: str
     if found["request_sha256"] != request_sha256:
         raise IdempotencyMismatch
     return Answer(found["status"], bytes(found["answer"]), replayed=True)
-
-
-async def forget_old(db: Database, now: datetime) -> None:
-    """Drop the keys that count no more."""
-    await rows.forget_before(db, now - KEPT)

@@ -26,10 +26,13 @@ class Accepted(NamedTuple):
     message_id: UUID
     message: Mapping[str, Any]
     destinations: frozenset[str]
+    fetches: bool = False
 
     def ring(self, core: Core) -> None:
         """Wake those who have work now; after the commit."""
         core.bells.ring("reply")
+        if self.fetches:
+            core.bells.ring("media")
         if self.destinations:
             core.bells.ring("deliver")
 
@@ -165,7 +168,8 @@ class _Making:
         rung = await tell(self._tx, self._core.settings, [told], self._now)
         if status == "queued":
             await raise_replies(self._tx, [(self._place["account"], self._place["id"])])
-        return Accepted(self._own, body, rung)
+        fetches = any(one.state == "pending" for one in self._files)
+        return Accepted(self._own, body, rung, fetches)
 
     async def _compose(self, outlet: Outlet) -> tuple[Sequence[Draft], WindowClosed | None]:
         """The drafts, or why there are none now and the reply is held."""

@@ -10,6 +10,7 @@ from hub.core import Core
 from hub.outbox import Change, change_status, raise_replies, release_held
 from hub.replies.errors import Cancelled, NotNow, UnknownMessage
 from hub.store import Transaction, outbox, replies
+from hub.store import drafts as draft_rows
 
 __all__ = ["cancel", "resend"]
 
@@ -27,8 +28,8 @@ async def resend(core: Core, message_id: UUID) -> Mapping[str, Any]:
     """
 
     async def work(tx: Transaction, message: Any) -> frozenset[str]:
-        await replies.requeue_drafts(tx, message_id)
-        await replies.force(tx, message_id)
+        await draft_rows.requeue_drafts(tx, message_id)
+        await draft_rows.force(tx, message_id)
         rung: frozenset[str] = frozenset()
         if message["status"] != "queued":
             rung = await change_status(
@@ -52,7 +53,7 @@ async def cancel(core: Core, message_id: UUID) -> Mapping[str, Any]:
 
     async def work(tx: Transaction, message: Any) -> frozenset[str]:
         now = core.clock()
-        await replies.cancel_waiting_drafts(tx, [message_id], now)
+        await draft_rows.cancel_waiting_drafts(tx, [message_id], now)
         error = Cancelled().as_json()
         rung = await change_status(tx, core.settings, [Change(message_id, "failed", error)], now)
         if message["status"] == "held":  # those behind it need not wait for it any more
@@ -69,7 +70,7 @@ async def _change(
     """Do *work* on the message under its locks, ring, and return what it is now."""
 
     async def locked(tx: Transaction) -> tuple[frozenset[str], str]:
-        place = await replies.place_of(tx, message_id)
+        place = await draft_rows.place_of(tx, message_id)
         if place is None:
             raise UnknownMessage
         await replies.lock_conversation(tx, place)
@@ -80,7 +81,7 @@ async def _change(
         if any(row["state"] == "held" for row in drafts):
             raise NotNow("the platform itself holds the message back")
         rung = await work(tx, message)
-        return rung, await replies.shown(tx, message_id) or "{}"
+        return rung, await draft_rows.shown(tx, message_id) or "{}"
 
     rung, body = await core.db.transaction(locked)
     core.bells.ring("reply")

@@ -21,8 +21,10 @@ from hub.outbox import Change, apply_early, change_status, to_json
 from hub.outbox.states import worst
 from hub.replies.pace import Pace
 from hub.store import AWAY, Transaction, outbox, replies
+from hub.store import drafts as draft_rows
+from hub.store.drafts import Intent
 from hub.store.inbox import short_key
-from hub.store.replies import Fenced, Intent, ReplyLane
+from hub.store.replies import Fenced, ReplyLane
 
 __all__ = ["Changed", "Fenced", "Holder", "Try", "age_s", "results_of"]
 
@@ -121,7 +123,7 @@ class Holder:
             if windowed and draft.role == "say" and draft.cost and allowance_id is None:
                 allowance_id = await self._reserve(tx, draft)
             intent = Intent(row["id"], self.lane.epoch, self.core.name, allowance_id)
-            if not await replies.begin_draft(tx, intent, self.core.clock()):
+            if not await draft_rows.begin_draft(tx, intent, self.core.clock()):
                 raise Changed
             if locked[0]["status"] != "sending":
                 await self._quietly(tx, message["id"], "sending")
@@ -161,7 +163,7 @@ class Holder:
             locked = await outbox.lock_messages(tx, [message["id"]])
             if not locked or locked[0]["status"] not in ("queued", "sending"):
                 raise Changed
-            await replies.remove_drafts(tx, message["id"])
+            await draft_rows.remove_drafts(tx, message["id"])
             await outbox.insert_drafts(tx, drafts)
 
         await self.write(work)
@@ -180,7 +182,7 @@ class Holder:
             now = self.core.clock()
             await outbox.lock_external_ids(tx, [(account, one) for one in ids])
             locked = (await outbox.lock_messages(tx, [message["id"]]))[0]
-            await replies.finish_draft(
+            await draft_rows.finish_draft(
                 tx, row["id"], status, now, external_id=external_id, results=results
             )
             if ids:
@@ -209,7 +211,7 @@ class Holder:
         """Use what an equal prepare has brought before."""
 
         async def work(tx: Transaction) -> None:
-            await replies.finish_draft(tx, row["id"], "sent", self.core.clock(), results=results)
+            await draft_rows.finish_draft(tx, row["id"], "sent", self.core.clock(), results=results)
 
         await self.write(work, insist_s=INSIST_S)
 
@@ -221,7 +223,7 @@ class Holder:
         async def work(tx: Transaction) -> None:
             now = self.core.clock()
             locked = (await outbox.lock_messages(tx, [tried.message["id"]]))[0]
-            waits = await replies.give_back(
+            waits = await draft_rows.give_back(
                 tx,
                 tried.row["id"],
                 now,
@@ -246,7 +248,7 @@ class Holder:
         async def work(tx: Transaction) -> None:
             shown = error.as_json()
             locked = (await outbox.lock_messages(tx, [message["id"]]))[0]
-            await replies.finish_draft(
+            await draft_rows.finish_draft(
                 tx, row["id"], "unknown", self.core.clock(), error=to_json(shown)
             )
             if locked["status"] in ("queued", "sending"):
@@ -264,12 +266,12 @@ class Holder:
                 raise Changed
             shown = _error_of(error, await outbox.drafts_of(tx, [message["id"]]))
             if tried is not None:
-                await replies.finish_draft(
+                await draft_rows.finish_draft(
                     tx, tried.row["id"], "failed", now, error=to_json(error.as_json())
                 )
                 if tried.allowance_id:
                     await ledger.refund(tx, tried.allowance_id, tried.draft.cost)
-            await replies.cancel_waiting_drafts(tx, [message["id"]], now)
+            await draft_rows.cancel_waiting_drafts(tx, [message["id"]], now)
             await self._change(tx, Change(message["id"], "failed", shown))
 
         await self.write(work, insist_s=INSIST_S)
@@ -283,7 +285,7 @@ class Holder:
                 raise Changed
             shown = error.as_json()
             if tried is not None:
-                await replies.give_back(
+                await draft_rows.give_back(
                     tx,
                     tried.row["id"],
                     self.core.clock(),

@@ -32,6 +32,7 @@ from hub.replies.composing import (
 from hub.replies.errors import AccountRemoved, Expired
 from hub.replies.records import Changed, Holder, Try, age_s, results_of
 from hub.store import AWAY, outbox, replies
+from hub.store import drafts as draft_rows
 
 __all__ = ["LaneRun"]
 
@@ -218,7 +219,9 @@ class LaneRun:
         """What an equal prepare of the account has brought, while it is fresh."""
         if draft.fingerprint is None or draft.fresh_for_s is None:
             return None
-        for row in await replies.drafts_ready(self._core.db, self._lane.account, draft.fingerprint):
+        for row in await draft_rows.drafts_ready(
+            self._core.db, self._lane.account, draft.fingerprint
+        ):
             if age_s(row["finished_at"], self._core.clock()) < draft.fresh_for_s:
                 results: str = row["results"]
                 return results
@@ -250,7 +253,7 @@ class LaneRun:
         if not seen:
             return
         try:
-            await replies.insert_exchanges(self._core.db, tried.row["id"], seen)
+            await draft_rows.insert_exchanges(self._core.db, tried.row["id"], seen)
         except AWAY as error:  # what came of the call matters more than how it read
             _log.warning("exchange_lost", error=type(error).__name__)
 

@@ -8,7 +8,8 @@ from hub.errors import SendError
 from hub.outbox import Change, change_status
 from hub.replies.errors import AccountRemoved, HeldTooLong, Incomplete
 from hub.replies.pace import Pace
-from hub.store import Transaction, replies
+from hub.store import Transaction
+from hub.store import drafts as draft_rows
 
 __all__ = ["sweep"]
 
@@ -21,8 +22,8 @@ async def sweep(core: Core, pace: Pace) -> frozenset[str]:
 async def _sweep(core: Core, pace: Pace, tx: Transaction) -> frozenset[str]:
     now = core.clock()
     settings = core.settings
-    unknown = await replies.stale_unknown(tx, now - timedelta(seconds=pace.parts_wait_s))
-    held = await replies.expired_held(
+    unknown = await draft_rows.stale_unknown(tx, now - timedelta(seconds=pace.parts_wait_s))
+    held = await draft_rows.expired_held(
         tx, now - timedelta(hours=settings.hub.hold_hours), list(settings.accounts)
     )
     if not unknown and not held:
@@ -32,7 +33,7 @@ async def _sweep(core: Core, pace: Pace, tx: Transaction) -> frozenset[str]:
         _failed(row, HeldTooLong() if row["expired"] else AccountRemoved(row["account"]))
         for row in held
     ]
-    await replies.cancel_waiting_drafts(tx, [change.message_id for change in changes], now)
+    await draft_rows.cancel_waiting_drafts(tx, [change.message_id for change in changes], now)
     return await change_status(tx, settings, changes, now)
 
 

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import asyncpg
 
-from hub.store.database import Database, Transaction
+from hub.store.database import Transaction
 
-__all__ = ["TwinRuns", "forget_before", "keep_answer", "stored", "take_key"]
+__all__ = ["TwinRuns", "keep_answer", "stored", "take_key"]
 
 
 class TwinRuns(Exception):
@@ -71,8 +71,3 @@ async def keep_answer(
         status,
         answer,
     )
-
-
-async def forget_before(db: Database, before: datetime) -> None:
-    """Drop keys that are older than *before*."""
-    await db.fetch("DELETE FROM idempotency_keys WHERE created_at < $1", before)

@@ -4,46 +4,31 @@ A holder's every write ends with :func:`fence`, which fails once somebody else h
 row is locked last, after conversations, messages, drafts and allowances.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from hub.store.database import Database, Transaction
 from hub.store.ledger import Reader
-from hub.text import clean
 
 __all__ = [
     "Fenced",
-    "Intent",
     "ReplyLane",
     "attachments_of",
-    "begin_draft",
-    "cancel_waiting_drafts",
     "claim_attachments",
     "claim_one",
     "claim_replies",
     "conversation",
     "conversation_of_event",
-    "drafts_ready",
     "earlier_held",
-    "expired_held",
     "fence",
-    "finish_draft",
-    "force",
-    "give_back",
     "insert_attachment_urls",
-    "insert_exchanges",
     "lock_conversation",
     "message_of",
     "own_attachments",
-    "place_of",
     "release",
-    "remove_drafts",
     "renew",
-    "requeue_drafts",
-    "shown",
-    "stale_unknown",
     "waiting_messages",
 ]
 
@@ -69,7 +54,7 @@ class ReplyLane(NamedTuple):
 # --- lanes ----------------------------------------------------------------------------------------
 
 _OURS = (
-    "UPDATE lanes SET holder = $1, epoch = epoch + 1, "
+    "UPDATE lanes SET holder = $1, epoch = epoch + 1, next_at = clock_timestamp(), "
     "lease_until = clock_timestamp() + $2::float8 * interval '1 second' "
 )
 _RETURNING = "RETURNING lanes.id, lanes.target, lanes.conversation_id, lanes.epoch, lanes.wanted"
@@ -172,12 +157,12 @@ async def release(db: Database, lane: ReplyLane, *, drained: bool, pause_s: floa
     """Give *lane* back, asleep for *pause_s*; whether more was added than we had seen.
 
     *drained* says that all that its ``wanted`` counted when we claimed it is handled. Work that was
-    added since shows in this very row, so that no wake-up is lost.
+    added since shows in this very row, and so does somebody who woke the lane: no wake-up is lost.
     """
     rows = await db.fetch(
         "UPDATE lanes SET lease_until = '-infinity', holder = NULL, "
         "handled = CASE WHEN $3 THEN GREATEST(handled, $4) ELSE handled END, "
-        "next_at = CASE WHEN wanted > $4 AND $3 THEN '-infinity' "
+        "next_at = CASE WHEN next_at = '-infinity' OR wanted > $4 AND $3 THEN '-infinity' "
         "ELSE clock_timestamp() + $5::float8 * interval '1 second' END "
         "WHERE id = $1 AND epoch = $2 RETURNING wanted > handled AS more",
         lane.id,
@@ -328,180 +313,3 @@ async def attachments_of(reader: Reader, ids: Sequence[UUID]) -> Mapping[UUID, A
         _ATTACHMENT + "FROM attachments WHERE id = ANY($1::uuid[])", list(ids)
     )
     return {row["id"]: row for row in rows}
-
-
-# --- drafts ---------------------------------------------------------------------------------------
-
-
-class Intent(NamedTuple):
-    """Who is about to make a draft's call, from which allowance."""
-
-    draft_id: UUID
-    epoch: int
-    worker: str
-    allowance_id: UUID | None
-
-
-async def begin_draft(tx: Transaction, intent: Intent, at: datetime) -> bool:
-    """Write that the call is about to be made; False when the draft does not wait any more."""
-    rows = await tx.fetch(
-        "UPDATE drafts SET state = 'sending', epoch = $2, worker = $3, allowance_id = $4, started_at = $5, "
-        "finished_at = NULL, tries = tries + 1 WHERE id = $1 AND state = 'queued' RETURNING id",
-        *intent,
-        at,
-    )
-    return bool(rows)
-
-
-async def finish_draft(
-    tx: Transaction,
-    draft_id: UUID,
-    state: str,
-    at: datetime,
-    *,
-    external_id: str | None = None,
-    results: str = "{}",
-    error: str | None = None,
-) -> None:
-    """Write what became of the call; a report that came meanwhile and says more is kept."""
-    await tx.fetch(
-        "UPDATE drafts SET state = CASE WHEN state IN ('sending', 'unknown', 'queued') THEN $2 "
-        "ELSE state END, finished_at = $3, external_id = COALESCE($4, external_id), "
-        "results = $5::jsonb, error = $6::jsonb WHERE id = $1",
-        draft_id,
-        state,
-        at,
-        external_id,
-        results,
-        error,
-    )
-
-
-async def give_back(
-    tx: Transaction, draft_id: UUID, at: datetime, *, keep_allowance: bool, counts: bool, error: str
-) -> bool:
-    """Let a draft whose call did not go through wait again; *counts* says whether it was a try.
-
-    False: it waits, or is settled, already.
-    """
-    rows = await tx.fetch(
-        "UPDATE drafts SET state = 'queued', finished_at = $2, error = $5::jsonb, "
-        "allowance_id = CASE WHEN $3 THEN allowance_id END, "
-        "tries = CASE WHEN $4 THEN tries ELSE GREATEST(tries - 1, 0) END "
-        "WHERE id = $1 AND state IN ('sending', 'unknown') RETURNING id",
-        draft_id,
-        at,
-        keep_allowance,
-        counts,
-        error,
-    )
-    return bool(rows)
-
-
-async def cancel_waiting_drafts(tx: Transaction, messages: Iterable[UUID], at: datetime) -> None:
-    """Give up what has not gone out of *messages*, which are locked."""
-    await tx.fetch(
-        "UPDATE drafts SET state = 'cancelled', finished_at = $2 "
-        "WHERE message_id = ANY($1::uuid[]) AND state = 'queued'",
-        list(messages),
-        at,
-    )
-
-
-async def remove_drafts(tx: Transaction, message_id: UUID) -> None:
-    """Make room for drafts that are composed again; none of them has left."""
-    await tx.fetch("DELETE FROM drafts WHERE message_id = $1 AND state = 'queued'", message_id)
-
-
-async def drafts_ready(db: Database, account: str, fingerprint: str) -> list[Any]:
-    """The newest results of an equal prepare of the account: results, finished_at."""
-    return await db.fetch(
-        "SELECT d.results, d.finished_at FROM drafts d JOIN messages m ON m.id = d.message_id "
-        "WHERE d.call->>'fingerprint' = $2 AND d.role = 'prepare' AND d.state = 'sent' "
-        "AND m.account = $1 ORDER BY d.finished_at DESC LIMIT 1",
-        account,
-        fingerprint,
-    )
-
-
-async def insert_exchanges(
-    db: Database, subject_id: UUID, exchanges: Sequence[tuple[Any, ...]]
-) -> None:
-    """Keep redacted HTTP: (at, method, url, status, request, answer, error, duration in ms)."""
-    await db.fetch(
-        "INSERT INTO exchanges (subject_id, at, method, url, status, request, answer, error, duration_ms) "
-        "SELECT $1, u.* FROM unnest($2::timestamptz[], $3::text[], $4::text[], $5::int[], $6::text[], "
-        "$7::text[], $8::text[], $9::int[]) AS u",
-        subject_id,
-        *[
-            [clean(value) if isinstance(value, str) else value for value in column]
-            for column in zip(*exchanges, strict=True)
-        ],
-    )
-
-
-# --- a person's word ------------------------------------------------------------------------------
-
-
-async def requeue_drafts(tx: Transaction, message_id: UUID) -> None:
-    """Let what is unknown of a locked message be sent again, as if it had never been tried.
-
-    What it had taken from an allowance stays taken: it may have gone out.
-    """
-    await tx.fetch(
-        "UPDATE drafts SET state = 'queued', tries = 0, allowance_id = NULL, error = NULL "
-        "WHERE message_id = $1 AND state IN ('unknown', 'queued')",
-        message_id,
-    )
-
-
-async def force(tx: Transaction, message_id: UUID) -> None:
-    """Note that a person wants the reply tried now, whoever waits before it."""
-    await tx.fetch(
-        "UPDATE messages SET reply_context = reply_context || '{\"forced\": true}' "
-        "WHERE id = $1 AND reply_context <> '{}'",
-        message_id,
-    )
-
-
-async def place_of(reader: Reader, message_id: UUID) -> UUID | None:
-    """The conversation of that outbound message; None when there is no such message."""
-    rows = await reader.fetch(
-        "SELECT conversation_id FROM messages WHERE id = $1 AND direction = 'outbound'", message_id
-    )
-    return rows[0]["conversation_id"] if rows else None
-
-
-async def shown(reader: Reader, message_id: UUID) -> str | None:
-    """The outbound message as the API shows it, or None."""
-    rows = await reader.fetch(
-        "SELECT body FROM messages WHERE id = $1 AND direction = 'outbound'", message_id
-    )
-    return rows[0]["body"] if rows else None
-
-
-# --- sweeps ---------------------------------------------------------------------------------------
-
-
-async def stale_unknown(tx: Transaction, since: datetime) -> list[Any]:
-    """Messages unknown since before *since* of which parts wait, locked."""
-    return await tx.fetch(
-        "SELECT m.id, m.account, m.conversation_id FROM messages m WHERE m.direction = 'outbound' "
-        "AND m.status = 'unknown' AND m.status_at <= $1 AND EXISTS (SELECT FROM drafts d "
-        "WHERE d.message_id = m.id AND d.state = 'queued') "
-        "ORDER BY m.id LIMIT 100 FOR UPDATE OF m SKIP LOCKED",
-        since,
-    )
-
-
-async def expired_held(tx: Transaction, since: datetime, accounts: Sequence[str]) -> list[Any]:
-    """Replies held for the customer since before *since*, or of an account that is gone, locked."""
-    return await tx.fetch(
-        "SELECT m.id, m.account, m.conversation_id, m.status_at <= $1 AS expired FROM messages m "
-        "WHERE m.direction = 'outbound' AND m.status = 'held' "
-        "AND (m.status_at <= $1 OR m.account <> ALL($2::text[])) "
-        "AND NOT EXISTS (SELECT FROM drafts d WHERE d.message_id = m.id AND d.state = 'held') "
-        "ORDER BY m.id LIMIT 100 FOR UPDATE OF m SKIP LOCKED",
-        since,
-        list(accounts),
-    )

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from hub import idempotency
-from hub.idempotency import Answer, IdempotencyMismatch, StillRunning, forget_old, once
+from hub.idempotency import Answer, IdempotencyMismatch, StillRunning, once
 from hub.ids import new_id
 from hub.store import Database, Transaction
 
@@ -116,5 +116,3 @@ async def test_a_key_counts_for_a_day(db: Database) -> None:
     again = await once(db, TOKEN, "k", "other", effect(), clock=lambda: later)
 
     assert not again.replayed
-    await forget_old(db, later + timedelta(hours=25))
-    assert await db.fetch("SELECT FROM idempotency_keys") == []

@@ -126,6 +126,21 @@ async def test_a_reply_does_not_overtake_a_held_one(db: Database) -> None:
     assert world.platform.texts() == ["one"]
 
 
+async def test_a_reply_in_the_lane_does_not_overtake_one_that_became_held(db: Database) -> None:
+    """Both were accepted; the platform closes its window between them."""
+    world = World(db)
+    conversation = await world.conversation()
+    world.platform.script = failing(world, WindowClosed("45015"))
+    messages = [await world.reply(conversation, text) for text in ("one", "two")]
+    async with world.serving():
+        await until_status(world, messages[1], "held")
+        assert world.platform.texts() == []
+        await writes(world, conversation)
+        await until_status(world, messages[1], "sent")
+
+    assert world.platform.texts() == ["one", "two"]
+
+
 async def test_cancelling_a_held_reply_frees_those_behind_it(db: Database) -> None:
     """They need not wait for what is never said."""
     world = World(db, windowed=True)

@@ -16,6 +16,7 @@ from hub.errors import (
     Unreachable,
     Unsupported,
 )
+from hub.exchange import Exchange, observers
 from hub.ids import new_id, show_id
 from hub.model import Draft, Receipt
 from hub.replies import (
@@ -242,6 +243,58 @@ async def test_a_channel_that_breaks_leaves_the_reply_unknown(db: Database) -> N
         await until_status(world, message, "unknown")
 
     assert (await world.body(message))["error"]["code"] == "ambiguous"
+
+
+async def test_the_outcome_is_kept_while_the_database_is_away(db: Database) -> None:
+    """It goes away between the call and the record: the reply is sent, and does not become unknown."""
+    world = World(db)
+    conversation = await world.conversation()
+    away = [0]
+
+    class Flaky:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(db, name)
+
+        async def transaction(self, work: Any) -> Any:
+            if away[0]:
+                away[0] -= 1
+                raise ConnectionRefusedError("the database is away")
+            return await db.transaction(work)
+
+    async def script(draft: Draft, results: Mapping[str, Any]) -> Receipt:
+        away[0] = 3
+        return world.platform.act(draft, results)
+
+    message = await world.reply(conversation)
+    world.platform.script = script
+    world.core.db = Flaky()  # type: ignore[assignment]
+    async with world.serving(QUICK._replace(sweep_s=60.0)):
+        await until_status(world, message, "sent")
+
+    assert await world.told(message) == ["queued", "sent"]
+
+
+async def test_the_http_of_a_call_is_kept_with_its_draft(db: Database) -> None:
+    """For the trace: what was said to the platform and what it answered, redacted by the tool."""
+    world = World(db)
+    conversation = await world.conversation()
+
+    async def script(draft: Draft, results: Mapping[str, Any]) -> Receipt:
+        for tell in observers(None):
+            tell(Exchange(world.core.clock(), "POST", "test://say", 200, "hi", "ok", None, 3))
+        return world.platform.act(draft, results)
+
+    world.platform.script = script
+    async with world.serving():
+        message = await world.reply(conversation, "one\ntwo")
+        await until_status(world, message, "sent")
+
+    rows = await db.fetch(
+        "SELECT d.position, e.status FROM exchanges e JOIN drafts d ON d.id = e.subject_id "
+        "WHERE d.message_id = $1 ORDER BY 1",
+        message,
+    )
+    assert [tuple(row) for row in rows] == [(0, 200), (1, 200)]
 
 
 # --- files and references ---------------------------------------------------------------------------

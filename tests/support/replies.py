@@ -18,7 +18,7 @@ from hub.errors import Unsupported, WindowClosed
 from hub.ids import new_id
 from hub.model import Allowance, Draft, Receipt, Reply
 from hub.replies import Author, Pace, ReplyRequest, ReplyService, accept
-from hub.settings import AccountPlan, HubSettings, QueueSettings, Settings
+from hub.settings import AccountPlan, DestinationPlan, HubSettings, QueueSettings, Settings
 from hub.store import Database
 
 QUICK = Pace(
@@ -183,6 +183,12 @@ class TestAccounts:
         return frozenset()
 
 
+DESK = DestinationPlan(
+    cast("Any", None), cast("Any", None), True, ("*",), (), 16, 15.0, False, None
+)
+"""A helpdesk that wants every event; nothing is delivered to it."""
+
+
 class World:
     """One database, one platform, and as many hub processes as a test wants."""
 
@@ -194,6 +200,7 @@ class World:
         repeatable: bool = False,
         asking: bool = False,
         when_closed: str = "hold",
+        desk: bool = False,
     ) -> None:
         self.platform = Platform()
         kind = AskingSender if asking else TestSender
@@ -209,7 +216,14 @@ class World:
         self.db = db
         self.accounts = TestAccounts({"shop": Running(plan, self.sender)})
         self.settings = Settings(
-            HubSettings(), {"shop": plan}, {"inbox": QueueSettings()}, (), {}, "", None, ()
+            HubSettings(),
+            {"shop": plan},
+            {"inbox": QueueSettings()},
+            (),
+            {"desk": DESK} if desk else {},
+            "",
+            None,
+            (),
         )
         self.core = self.new_core()
 
