@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -37,17 +37,6 @@ class Stored(Struct, frozen=True, kw_only=True):
 
 class NotReady(Exception):
     """A file of the reply is still being fetched."""
-
-
-class Plan(Protocol):
-    """What is configured for the account."""
-
-    @property
-    def when_closed(self) -> Literal["hold", "fail"]: ...
-    @property
-    def channel(self) -> Any: ...
-    @property
-    def enabled(self) -> bool: ...
 
 
 class Outlet(NamedTuple):
