@@ -20,6 +20,7 @@ from hub.web.strictjson import read_json, read_query
 __all__ = ["MAX_JSON_BYTES", "Endpoints"]
 
 MAX_JSON_BYTES = 1 << 20
+STREAM = "text/event-stream"
 _ANYONE = Caller(UUID(int=0), "", frozenset(), ())
 _BODY_PROBLEMS = {400: "broken-body", 408: "slow-body", 413: "too-large", 503: "busy"}
 
@@ -41,8 +42,11 @@ class Endpoints:
         """Add *routes*; their paths with another method are a 405, all else below ``/v1`` a 404."""
         methods: dict[str, list[str]] = defaultdict(list)
         for route in routes:
-            app.router.add_route(route.method, route.path, self._handler(route))
+            handler = self._handler(route)
+            app.router.add_route(route.method, route.path, handler)
             methods[route.path].append(route.method)
+            if route.method == "GET" and route.produces != STREAM:  # a HEAD of it has no end
+                app.router.add_route("HEAD", route.path, handler)
         for path, allowed in methods.items():
             app.router.add_route("*", path, _refusing(405, "method", ", ".join(sorted(allowed))))
         app.router.add_route("*", "/v1{rest:(?:/.*)?}", _refusing(404, "no-such-path", None))

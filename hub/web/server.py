@@ -105,21 +105,22 @@ class _Connection(RequestHandler):
 
 
 class Listening:
-    """A web server that listens; made by :func:`listen`."""
+    """A web server that listens on *port*; made by :func:`listen`."""
 
     def __init__(self, runner: web.AppRunner, server: asyncio.Server, gate: Gate) -> None:
         self._runner = runner
         self._server = server
+        self._stopping: asyncio.Task[None] | None = None
         self.gate = gate
-
-    @property
-    def port(self) -> int:
-        """The port that was bound."""
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        self.port: int = server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Accept no more, let requests end (at most 10 s), and close."""
+        """Accept no more, let requests end (at most 10 s), and close; may be called again."""
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(), name="web-stop")
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
         self._server.close()
         await self._runner.cleanup()
 
