@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
@@ -104,6 +104,16 @@ class HubSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     default_queue: Annotated[
         str, Meta(description="Where a conversation goes that no route takes")
     ] = "inbox"
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        """What is wrong beyond types: (setting, what it wants)."""
+        for name, value, schemes in (
+            ("database_url", self.database_url, ("postgresql", "postgres", "asyncpg")),
+            ("redis_url", self.redis_url, ("redis", "rediss", "unix")),
+        ):
+            scheme = value.reveal().partition("://")[0] if value else schemes[0]
+            if scheme not in schemes:
+                yield name, f"wants a URL that begins with {schemes[0]}://"
 
 
 class QueueSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -253,8 +263,12 @@ class _Reader:
                 return self.secret(key, found)
             raise NotImplementedError(wanted)
 
+        before = len(self.mistakes)
+        expanded = self.expand(key, value)
+        if len(self.mistakes) > before:
+            return msgspec.UNSET  # said already; what an empty value lacks would only confuse
         try:
-            return msgspec.convert(self.expand(key, value), kind, dec_hook=hook)
+            return msgspec.convert(expanded, kind, dec_hook=hook)
         except msgspec.ValidationError as error:
             self.wrong(key, f"found {_shown(kind, value)}, wants {_wanted(error)}")
             return msgspec.UNSET

@@ -1,6 +1,7 @@
 """How the hub is doing: per account and destination green or red, and what to do."""
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
@@ -20,6 +21,7 @@ __all__ = [
     "StatusReport",
     "render",
     "status",
+    "table",
 ]
 
 Light = Literal["green", "yellow", "red"]
@@ -301,7 +303,8 @@ def _pad(text: str, width: int) -> str:
     return text + " " * (width - _width(text))
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    """Aligned columns under *head*, one string a line."""
     widths = [max(_width(row[i]) for row in (head, *lines)) for i in range(len(head))]
     return [
         "  ".join(_pad(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -361,8 +364,16 @@ def render(report: StatusReport, *, colour: bool = False) -> str:
     lines += ["", *_section(head, destinations, report.destinations, "no destination", colour)]
     if report.warnings:
         lines += ["", *(f"{_SIGNS['yellow']} {warning}" for warning in report.warnings)]
-    running = ", ".join(one.name for one in report.processes if one.alive) or "none seen"
-    return "\n".join([*lines, "", f"processes: {running}"])
+    return "\n".join([*lines, "", f"running: {_running(report.processes)}"])
+
+
+def _running(processes: Sequence[ProcessStatus]) -> str:
+    """How many of each kind are alive; a command that only looks is none of them."""
+    kinds = Counter(one.kind for one in processes if one.alive and one.kind in _SERVICES)
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "no web, no worker"
+
+
+_SERVICES = ("web", "worker", "listen")
 
 
 def _section(
@@ -374,9 +385,9 @@ def _section(
 ) -> list[str]:
     if not cells:
         return [empty]
-    table = _table(head, cells)
-    lines = [table[0]]
-    for line, one in zip(table[1:], shown, strict=True):
+    first, *others = table(head, cells)
+    lines = [first]
+    for line, one in zip(others, shown, strict=True):
         lines.append(f"\x1b[{_COLOURS[one.light]}m{line}\x1b[0m" if colour else line)
         if one.advice:
             lines.append(f"   → {one.advice}")

@@ -1,6 +1,7 @@
 """The ``hub`` command."""
 
 import argparse
+import difflib
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -59,18 +60,36 @@ def _help() -> str:
     return "\n".join(["commands:", *lines, "", "`hub COMMAND --help` tells more."])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its name is the first of *arguments*."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hub",
+        usage="hub COMMAND [ARGUMENTS]",
         description="One conversation for every channel a customer writes on.",
         epilog=_help(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"hub {__version__}")
-    parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND")
+    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def _unknown(name: str) -> int:
+    near = difflib.get_close_matches(name, COMMANDS, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+    print(f"hub: there is no command {name!r}; {hint}", file=sys.stderr)
+    return 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its name is the first of *arguments*."""
+    parser = _parser()
     given = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+    if given.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    if given.command not in COMMANDS:
+        return _unknown(given.command)
     try:
         return COMMANDS[given.command].run(given.arguments)
     except ConfigError as error:

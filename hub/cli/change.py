@@ -10,18 +10,27 @@ from uuid import UUID
 import msgspec
 
 from hub import apitokens
-from hub.cli.common import connect_to_running, fail, parser, with_core
+from hub.cli.common import (
+    connect_to_running,
+    database_url,
+    fail,
+    number,
+    parser,
+    reach_database,
+    with_core,
+)
 from hub.core import Core
 from hub.delivery import replay as replay_deliveries
-from hub.errors import ConfigError, HubError
+from hub.errors import HubError
 from hub.ids import read_id, show_id
 from hub.replies import Author, ReplyRequest, accept
 from hub.running import config_path
 from hub.settings import load
+from hub.status import table
 from hub.store import Transaction
 from hub.store import migrate as migrate_database
 from hub.store.inbox import refile, unpark
-from hub.store.models import Conversation, Delivery
+from hub.store.models import PARKED, Conversation, Delivery
 
 __all__ = ["migrate", "replay", "send", "token"]
 
@@ -30,10 +39,13 @@ def migrate(arguments: Sequence[str]) -> int:
     """Bring the schema up to date."""
     given = parser("migrate", "Bring the database's schema up to date.").parse_args(arguments)
     connect_to_running()
-    url = load(config_path(given.config)).hub.database_url
-    if url is None:
-        raise ConfigError(["environment: DATABASE_URL: is missing; wants a PostgreSQL URL"])
-    asyncio.run(migrate_database(url.reveal()))
+    url = database_url(load(config_path(given.config)))
+
+    async def work() -> None:
+        await reach_database(url)
+        await migrate_database(url)
+
+    asyncio.run(work())
     print("the schema is up to date")
     return 0
 
@@ -51,7 +63,7 @@ def token(arguments: Sequence[str]) -> int:
         "--scope", action="append", choices=apitokens.SCOPES, help="read and reply if unset"
     )
     create.add_argument("--queue", action="append", help="only these queues; all if unset")
-    create.add_argument("--days", type=int, help="good for this long; for ever if unset")
+    create.add_argument("--days", type=number, help="good for this long; for ever if unset")
     actions.add_parser("list", help="show them, without their secrets")
     revoke = actions.add_parser("revoke", help="end one at once")
     revoke.add_argument("id", help="tok_…")
@@ -61,6 +73,10 @@ def token(arguments: Sequence[str]) -> int:
 
 
 async def _create(core: Core, given: argparse.Namespace) -> int:
+    unknown = set(given.queue or ()) - {apitokens.ALL_QUEUES, *core.settings.queues}
+    if unknown:
+        known = ", ".join(sorted(core.settings.queues))
+        return fail(f"there is no queue {', '.join(sorted(unknown))}; there are {known}")
     expires = core.clock() + timedelta(days=given.days) if given.days else None
     made = await apitokens.create(
         core.db,
@@ -78,19 +94,23 @@ async def _list(core: Core, given: argparse.Namespace) -> int:
     if given.json:
         print(msgspec.json.encode(found).decode())
         return 0
-    for one in found:
-        ended = (
-            "revoked"
-            if one.revoked_at
-            else f"expires {one.expires_at:%Y-%m-%d}"
-            if one.expires_at
-            else ""
-        )
-        used = f"used {one.last_used_at:%Y-%m-%d %H:%M}" if one.last_used_at else "never used"
-        print(
-            f"{one.id}  {one.name:<20} {','.join(one.scopes):<18} {','.join(one.queues):<12} {used} {ended}"
-        )
+    head = ("ID", "NAME", "SCOPES", "QUEUES", "USED", "")
+    lines = [
+        (one.id, one.name, ", ".join(one.scopes), ", ".join(one.queues), _used(one), _ended(one))
+        for one in found
+    ]
+    print("\n".join(table(head, lines)) if lines else "no token yet: hub token create NAME")
     return 0
+
+
+def _used(one: apitokens.TokenFacts) -> str:
+    return f"{one.last_used_at:%Y-%m-%d %H:%M}" if one.last_used_at else "never"
+
+
+def _ended(one: apitokens.TokenFacts) -> str:
+    if one.revoked_at:
+        return "revoked"
+    return f"until {one.expires_at:%Y-%m-%d}" if one.expires_at else ""
 
 
 async def _revoke(core: Core, given: argparse.Namespace) -> int:
@@ -127,6 +147,9 @@ async def _replay(core: Core, given: argparse.Namespace) -> int:
         print(f"{count} raw events will be filed again")
         return 0
     ids = await _dead(given)
+    if given.dead and not ids and given.dead not in core.settings.destinations:
+        known = ", ".join(sorted(core.settings.destinations)) or "none"
+        return fail(f"there is no destination {given.dead}; there are {known}")
     if None in ids:
         return fail("a delivery id looks like dlv_01h455vb4pex5vsknk084sn02q")
     count = await replay_deliveries(core, [one for one in ids if one])
@@ -137,7 +160,7 @@ async def _replay(core: Core, given: argparse.Namespace) -> int:
 async def _dead(given: argparse.Namespace) -> list[UUID | None]:
     if given.delivery:
         return [read_id("dlv", text) for text in given.delivery]
-    found = await Delivery.filter(destination=given.dead, state=2).order_by("id").limit(10_000)
+    found = await Delivery.filter(destination=given.dead, state=PARKED).order_by("id").limit(10_000)
     return [one.id for one in found]
 
 
@@ -161,7 +184,9 @@ async def _send(core: Core, conversation: str, text: str) -> int:
         return fail(f"there is no conversation {conversation}")
 
     async def work(tx: Transaction) -> object:
-        return await accept(core, tx, found, ReplyRequest(text=text), author=Author("command line"))
+        return await accept(
+            core, tx, {"id": found.id}, ReplyRequest(text=text), author=Author("command line")
+        )
 
     try:
         accepted = await core.db.transaction(work)

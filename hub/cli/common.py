@@ -7,12 +7,31 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
 
 from hub.core import Core
 from hub.embedded import running_servers
+from hub.errors import ConfigError
 from hub.running import config_path, opened
+from hub.settings import Settings, load
+from hub.store import AWAY, UnsafeDatabase
 
-__all__ = ["connect_to_running", "parser", "with_core"]
+__all__ = [
+    "connect_to_running",
+    "database_url",
+    "fail",
+    "number",
+    "parser",
+    "reach_database",
+    "with_core",
+]
+
+SERVICES = ("web", "worker", "listen")
+"""Commands that run on, and wait for a database that is only starting."""
+
+PROBE_S = 5.0
 
 
 def parser(name: str, about: str, *, json: bool = False) -> argparse.ArgumentParser:
@@ -40,15 +59,69 @@ def connect_to_running() -> None:
             os.environ["HUB_CONFIG"] = str(demo)
 
 
+def database_url(settings: Settings) -> str:
+    """Where PostgreSQL is.
+
+    Raises:
+        ConfigError: nothing says it.
+    """
+    if settings.hub.database_url is None:
+        raise ConfigError(
+            [
+                f"no hub runs in {data_dir()} and DATABASE_URL is not set: "
+                "start one with `hub up`, or say where PostgreSQL is"
+            ]
+        )
+    return settings.hub.database_url.reveal()
+
+
+async def reach_database(url: str, *, may_be_starting: bool = False) -> None:
+    """Returns when PostgreSQL answers at *url*, or is away and *may_be_starting*.
+
+    Raises:
+        ConfigError: it cannot be used, in one sentence that shows no password.
+    """
+    dsn = url.replace("asyncpg://", "postgresql://", 1)
+    try:
+        await (await asyncpg.connect(dsn, timeout=PROBE_S)).close()
+    except (*AWAY, asyncpg.PostgresError, ValueError) as error:
+        if may_be_starting and isinstance(error, AWAY) and not isinstance(error, ValueError):
+            return
+        reason = str(error) or "it does not answer"
+        raise ConfigError([f"DATABASE_URL: PostgreSQL {_place(url)}: {reason}"]) from error
+
+
+def _place(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        return f"at {parts.hostname}:{parts.port or 5432}" if parts.hostname else "there"
+    except ValueError:
+        return "there"
+
+
 def with_core(config: str | None, kind: str, work: Callable[[Core], Awaitable[Any]]) -> int:
     """Run *work* with an opened core; the exit status, 0 unless *work* gives another."""
     connect_to_running()
+    path = config_path(config)
 
     async def run() -> int:
-        async with opened(config_path(config), kind) as core:
+        url = database_url(load(path))
+        await reach_database(url, may_be_starting=kind in SERVICES)
+        async with opened(path, kind) as core:
             return await work(core) or 0
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except UnsafeDatabase as error:
+        return fail(f"hub {kind}: {error}")
+
+
+def number(text: str) -> int:
+    """An argument that counts something: 1 or more."""
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{count} is less than 1")
+    return count
 
 
 def fail(text: str) -> int:

@@ -35,10 +35,14 @@ def channels(arguments: Sequence[str]) -> int:
     if given.json:
         _print_json([_installed_json(one) for one in found])
     else:
-        for one in found:
-            title = one.value.title if one.value else f"does not load: {one.error}"
-            print(f"{one.key:<14} {title:<28} {one.package} {one.version}")
+        print("\n".join(statuses.table(("KEY", "KIND", "TITLE", "FROM"), [*map(_line, found)])))
     return 1 if any(one.error for one in found) else 0
+
+
+def _line(one: Installed) -> tuple[str, str, str, str]:
+    kind = type(one.value).__name__.lower() if one.value else "-"
+    title = one.value.title if one.value else f"does not load: {one.error}"
+    return one.key, kind, title, f"{one.package} {one.version}"
 
 
 def _installed_json(one: Installed) -> dict[str, str | None]:
@@ -99,6 +103,11 @@ def route(arguments: Sequence[str]) -> int:
     given = made.parse_args(arguments)
     connect_to_running()
     settings = load(config_path(given.config))
+    if given.account and given.account not in settings.accounts:
+        known = ", ".join(sorted(settings.accounts)) or "none"
+        return fail(f"there is no account {given.account}; there are {known}")
+    if given.account and not given.channel:
+        given.channel = settings.accounts[given.account].channel.key
     facts = Facts(given.channel, given.account, given.kind, given.text, None, "", True)
     told = router_of(settings).explain(facts)
     if given.json:

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from hub.cli.common import parser, with_core
+from hub.cli.common import fail, parser, with_core
 from hub.core import Core
 from hub.intake import Committer
 from hub.listening import StoreEmit
@@ -25,7 +25,7 @@ def web(arguments: Sequence[str]) -> int:
     return with_core(given.config, "web", lambda core: _web(core, given))
 
 
-async def _web(core: Core, given: argparse.Namespace) -> None:
+async def _web(core: Core, given: argparse.Namespace) -> int:
     hub = core.settings.hub
     committer = Committer(
         core.db,
@@ -42,11 +42,16 @@ async def _web(core: Core, given: argparse.Namespace) -> None:
         await_reply=await_reply,
         emit_for=lambda account, channel: StoreEmit(core, account, channel),
     )
-    listening = await serve(core, made, reuse_port=given.reuse_port)
+    try:
+        listening = await serve(core, made, reuse_port=given.reuse_port)
+    except OSError as error:
+        await committer.stop()
+        return fail(f"hub web: {error.strerror or error}; HUB_PORT chooses another port")
     await until_stopped()
     for one in listening:
         await one.stop()
     await committer.stop()
+    return 0
 
 
 def worker(arguments: Sequence[str]) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 
 from hub import apitokens
-from hub.cli.common import data_dir, fail, parser
+from hub.cli.common import data_dir, database_url, fail, number, parser, reach_database
 from hub.embedded import ServerError, Servers, log_file, start_servers
 from hub.errors import ConfigError
 from hub.running import config_path, until_stopped
@@ -29,14 +29,14 @@ __all__ = ["up"]
 
 START_S = 30.0
 STOP_S = 15.0
-HUB_PORT, DEMO_PORT = 8080, 8081
+DEMO_PORT = 8081
 PR_SET_PDEATHSIG = 1
 
 
 def up(arguments: Sequence[str]) -> int:
     """Run everything until SIGTERM or ctrl-C."""
     made = parser("up", "Run everything on this machine. Without a configuration: the demo.")
-    made.add_argument("--workers", type=int, default=1, metavar="N", help="worker processes")
+    made.add_argument("--workers", type=number, default=1, metavar="N", help="worker processes")
     made.add_argument("--once", action="store_true", help="stop again as soon as all is up")
     given = made.parse_args(arguments)
     path = config_path(given.config)
@@ -56,8 +56,7 @@ def _tell(text: str) -> None:
 def _servers(var: Path, path: Path | None, stack: contextlib.ExitStack) -> dict[str, str]:
     """Start what no setting names, and say where it is."""
     environment = dict(os.environ)
-    settings = load(path) if path else None
-    if (settings and settings.hub.database_url) or "DATABASE_URL" in environment:
+    if load(path).hub.database_url is not None:
         _tell("✓ the configured PostgreSQL and Redis")
         return environment
     _tell("… starting PostgreSQL and Valkey")
@@ -68,15 +67,46 @@ def _servers(var: Path, path: Path | None, stack: contextlib.ExitStack) -> dict[
     return environment | {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
 
 
+def _bound(host: str, port: int) -> int | None:
+    """The port that *port* (0: any) would be on *host* now, or None when somebody has it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return None
+        return int(probe.getsockname()[1])
+
+
 def _free_port(wanted: int) -> int:
     """*wanted*, or a free one when somebody has that."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return int(probe.getsockname()[1])
-    raise ConfigError(["no port is free on 127.0.0.1"])
+    found = _bound("127.0.0.1", wanted)
+    if found is None:
+        found = _bound("127.0.0.1", 0)
+    if found is None:
+        raise ConfigError(["no port is free on 127.0.0.1"])
+    return found
+
+
+def _check_ports(settings: Settings) -> None:
+    """Another program's answers on our port must not look like ours.
+
+    Raises:
+        ConfigError: a port is taken.
+    """
+    hub = settings.hub
+    wanted = [
+        ("port", hub.host, hub.port),
+        ("admin_port", hub.admin_host or hub.host, hub.admin_port),
+    ]
+    mistakes = [
+        f"hub.{name}: {host}:{port} is taken by another program; choose another port"
+        for name, host, port in wanted
+        if port and _bound(host, port) is None
+    ]
+    if mistakes:
+        raise ConfigError(mistakes)
 
 
 class _Up:
@@ -99,7 +129,9 @@ class _Up:
         async with AsyncExitStack() as stack:
             demo = self._demo_configuration() if self.is_demo else None
             settings = self._configured()
-            await migrate(_url(settings))
+            _check_ports(settings)
+            await reach_database(database_url(settings))
+            await migrate(database_url(settings))
             _tell("✓ the schema is up to date")
             token = await self._token(settings) if self.is_demo else None
             stack.push_async_callback(self._stop_children)
@@ -127,7 +159,10 @@ class _Up:
 
         ports = DemoPorts.pick()
         ports = type(ports)(_free_port(DEMO_PORT), ports.wechat, ports.imap, ports.smtp)
-        port = _free_port(int(self.environment.get("HUB_PORT", HUB_PORT)))
+        wanted = load(None).hub.port
+        port = _free_port(wanted)
+        if port != wanted:
+            _tell(f"! port {wanted} is taken; the hub listens on {port}")
         self.environment |= {"HUB_PORT": str(port), "HUB_HOST": "127.0.0.1"}
         made = DemoSecrets.load_or_make(self.var / "demo.json")
         self.path = self.var / "demo.toml"
@@ -142,7 +177,7 @@ class _Up:
 
     async def _token(self, settings: Settings) -> str:
         """A token of this run; those of earlier runs end."""
-        db = await Database.open(_url(settings), pool=2)
+        db = await Database.open(database_url(settings), pool=2)
         try:
             for one in await apitokens.listing(db):
                 if one.name.startswith("demo ") and one.revoked_at is None:
@@ -206,12 +241,6 @@ class _Up:
 
 
 _SECOND = aiohttp.ClientTimeout(total=1)
-
-
-def _url(settings: Settings) -> str:
-    if settings.hub.database_url is None:
-        raise ConfigError(["environment: DATABASE_URL: is missing; wants a PostgreSQL URL"])
-    return settings.hub.database_url.reveal()
 
 
 def _base(settings: Settings) -> str:

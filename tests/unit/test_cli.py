@@ -1,0 +1,208 @@
+"""The command line: each typical mistake is one clear sentence, and no traceback."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from hub.cli import COMMANDS, main
+
+DESK = """
+[destinations.desk]
+url = "https://desk.example.com/hub"
+secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+"""
+SHOP = """
+[accounts.shop]
+channel = "wechat"
+app_id = "wx0123456789abcdef"
+token = "tokentoken"
+aes_key = "Zm9vYmFyYmF6cXV1eDAxMjM0NTY3ODlhYmNkZWZnaGk"
+"""
+ROUTES = """
+[queues.sales]
+[[routes]]
+channel = "wechat"
+queue = "sales"
+"""
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder, and no server named."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("DATABASE_URL", "REDIS_URL", "HUB_CONFIG", "HUB_PORT", "HUB_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HUB_DATA_DIR", str(tmp_path / "var"))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    path = tmp_path / "hub.toml"
+    path.write_text(SHOP + DESK + ROUTES)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_page_of_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It names itself and says what it is for."""
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    said = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert said.startswith(f"usage: hub {name}")
+
+
+def test_a_command_that_is_misspelt(capsys: pytest.CaptureFixture[str]) -> None:
+    """The one that was meant is named."""
+    assert main(["statsu"]) == 2
+    assert capsys.readouterr().err == "hub: there is no command 'statsu'; did you mean status?\n"
+
+
+def test_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """All commands are listed."""
+    assert main([]) == 2
+    said = capsys.readouterr().err
+    assert [name for name in COMMANDS if f"\n  {name} " not in said] == []
+
+
+@pytest.mark.parametrize("words", [["status"], ["web"], ["migrate"], ["token", "create", "desk"]])
+def test_nothing_runs_here(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The way out is named: start a hub, or name the database."""
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "start one with `hub up`" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["status"], ["up"], ["migrate"]])
+def test_a_database_that_does_not_answer(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told at once, where it was looked for, without the password."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://hub:pssst@127.0.0.1:1/hub")
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "DATABASE_URL: PostgreSQL at 127.0.0.1:1: " in said
+    assert said.count("\n") == 1
+    assert "pssst" not in said
+
+
+@pytest.mark.parametrize("words", [["status"], ["web"], ["up"]])
+def test_a_database_of_another_kind(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for it."""
+    monkeypatch.setenv("DATABASE_URL", "mysql://127.0.0.1/hub")
+    assert main(words) == 2
+    wanted = "environment: hub.database_url: wants a URL that begins with postgresql://\n"
+    assert capsys.readouterr().err == wanted
+
+
+@pytest.mark.parametrize("port", ["abc", "99999"])
+def test_a_port_that_is_none(
+    port: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told before anything is started."""
+    monkeypatch.setenv("HUB_PORT", port)
+    assert main(["up"]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("environment: hub.port: found ")
+    assert said.out == ""
+
+
+def test_broken_toml(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the place in the file."""
+    (tmp_path / "hub.toml").write_text("[accounts.shop\n")
+    assert main(["up", "--config", "hub.toml"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("hub.toml: is not TOML: ")
+    assert "line 1" in said
+
+
+def test_a_missing_variable_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What an empty value would lack besides is left out."""
+    (tmp_path / "hub.toml").write_text(SHOP.replace("tokentoken", "${NO_SUCH_VARIABLE}"))
+    assert main(["up", "--config", "hub.toml"]) == 2
+    said = capsys.readouterr().err
+    assert said == "hub.toml: accounts.shop.token: the environment has no NO_SUCH_VARIABLE\n"
+
+
+def test_a_port_that_is_taken(config: str, database_url: str, monkeypatch, capsys) -> None:
+    """Another program's answer must not look like the hub's."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        monkeypatch.setenv("HUB_PORT", str(other.getsockname()[1]))
+        assert main(["up", "--config", config, "--once"]) == 2
+        assert "is taken by another program" in capsys.readouterr().err
+        assert main(["web", "--config", config]) == 1
+        assert "HUB_PORT chooses another port" in capsys.readouterr().err
+
+
+def test_a_route_knows_the_channel_of_the_account(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--account shop` is enough for a rule about its channel."""
+    assert main(["route", "--config", config, "--explain", "--account", "shop"]) == 0
+    assert "→ rule 1   sales            takes it" in capsys.readouterr().out
+
+
+def test_a_route_for_an_unknown_account(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is not taken for one that no rule is about."""
+    assert main(["route", "--config", config, "--account", "shpo"]) == 1
+    assert capsys.readouterr().err == "there is no account shpo; there are shop\n"
+
+
+def test_channels_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
+    """A Chinese character takes two cells."""
+    assert main(["channels"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    place = head.index("FROM")
+    assert lines
+    for line in lines:
+        before = line[: line.index("messaging-hub")]
+        assert len(before) + sum(ord(one) > 0x2E80 for one in before) == place
+
+
+class TestTokens:
+    """`hub token` against a real database."""
+
+    @pytest.fixture(autouse=True)
+    def database(self, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DATABASE_URL", database_url)
+
+    def test_made_listed_revoked(self, config: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """The token alone is on standard output, so that a script can keep it."""
+        assert main(["token", "--config", config, "create", "desk", "--queue", "sales"]) == 0
+        made = capsys.readouterr().out.strip()
+        assert made.startswith("hub_live_")
+        assert main(["token", "--config", config, "list"]) == 0
+        head, line = capsys.readouterr().out.splitlines()
+        assert head.split() == ["ID", "NAME", "SCOPES", "QUEUES", "USED"]
+        own = line.split()[0]
+        assert main(["token", "--config", config, "revoke", own]) == 0
+        assert main(["token", "--config", config, "revoke", own]) == 1
+
+    def test_for_a_queue_that_is_not_there(
+        self, config: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A token that sees nothing would be found out much later."""
+        assert main(["token", "--config", config, "create", "desk", "--queue", "salse"]) == 1
+        assert "there is no queue salse; there are inbox, sales" in capsys.readouterr().err
+
+    def test_for_no_time(self, config: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """0 days are not for ever."""
+        with pytest.raises(SystemExit):
+            main(["token", "--config", config, "create", "desk", "--days", "0"])
+        assert "less than 1" in capsys.readouterr().err
+
+    def test_replay_for_an_unknown_destination(
+        self, config: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A misspelt name is not "nothing to do"."""
+        assert main(["replay", "--config", config, "--dead", "dsek"]) == 1
+        assert "there is no destination dsek; there are desk" in capsys.readouterr().err
