@@ -142,7 +142,7 @@ WITH r AS (
     FROM r, locked WHERE l.id = r.lane AND l.epoch = r.epoch AND locked.id = l.id
     RETURNING l.id, l.wanted, l.handled
 ), finished AS (
-    UPDATE deliveries d SET state = 1, tries = d.tries + 1, finished_at = clock_timestamp()
+    UPDATE deliveries d SET state = 1, finished_at = clock_timestamp()
     FROM unnest($6::uuid[], $7::bigint[]) AS u (id, lane), ours
     WHERE d.id = u.id AND ours.id = u.lane
 )
