@@ -5,19 +5,22 @@ import sys
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from yarl import URL
 
 from hub import status as statuses
 from hub import trace as traces
 from hub.accounts import RunningAccount
 from hub.channel import Check
 from hub.cli.common import connect_to_running, fail, parser, with_core
-from hub.core import Core
-from hub.errors import HubError
+from hub.core import Core, now
+from hub.delivery.target import Target
+from hub.destination import Event
+from hub.errors import HubError, SendError
 from hub.ingest import Facts
 from hub.registry import Installed, installed
 from hub.routing import router_of
 from hub.running import config_path
-from hub.settings import load
+from hub.settings import DestinationPlan, load
 
 __all__ = ["channels", "check", "route", "status", "trace"]
 
@@ -122,23 +125,30 @@ def route(arguments: Sequence[str]) -> int:
 def check(arguments: Sequence[str]) -> int:
     """Try the configuration against the real platforms; 1 when something is wrong."""
     made = parser(
-        "check", "Try credentials, callback URLs and mailboxes; print what to paste where."
+        "check",
+        "Try credentials, callback URLs, mailboxes and helpdesks; print what to paste where.",
     )
-    made.add_argument("account", nargs="*", help="only these accounts")
+    made.add_argument(
+        "name", nargs="*", metavar="NAME", help="only these accounts and destinations"
+    )
     given = made.parse_args(arguments)
     connect_to_running()
     settings = load(config_path(given.config))
     for warning in settings.warnings:
         print(f"! {warning}")
-    unknown = set(given.account) - set(settings.accounts)
+    unknown = set(given.name) - set(settings.accounts) - set(settings.destinations)
     if unknown:
-        return fail(f"there is no account {', '.join(sorted(unknown))} in {settings.path}")
+        names = ", ".join(sorted(unknown))
+        return fail(f"there is no account or destination {names} in {settings.path}")
 
     async def work(core: Core) -> int:
         good = True
         for running in core.accounts.all():
-            if not given.account or running.plan.account.name in given.account:
+            if not given.name or running.plan.account.name in given.name:
                 good &= await _check_account(running, core.settings.hub.public_url)
+        for name, plan in core.settings.destinations.items():
+            if not given.name or name in given.name:
+                good &= await _check_destination(plan)
         return 0 if good else 1
 
     return with_core(given.config, "check", work)
@@ -160,6 +170,33 @@ async def _check_account(running: RunningAccount, public_url: str | None) -> boo
         found.append(Check(False, "check", f"{type(error).__name__}: {error}"))
         _print_check(found[-1])
     return all(one.ok for one in found)
+
+
+async def _check_destination(plan: DestinationPlan) -> bool:
+    """Whether its URL answers at all: a HEAD request carries no event and changes nothing."""
+    print(f"\n{plan.target.name} ({plan.kind.title})")
+    target = Target(plan)
+    call = target.courier.request(Event(id="evt_check", type="check", body=b"{}"), now())
+    url = URL(call.url).with_query(None).human_repr()
+    try:
+        answer = await target.fetcher("HEAD", call.url, timeout=plan.timeout_s)
+        found = Check(True, "URL", f"{url} answers", _status_advice(answer.status))
+    except SendError as error:
+        found = Check(False, "URL", f"{url}: {error.sentence} {error.detail}", _reach_advice(plan))
+    finally:
+        await target.fetcher.close()
+    _print_check(found)
+    return found.ok
+
+
+def _status_advice(status: int) -> str | None:
+    if status < 400 or status == 405:
+        return None
+    return f"status {status} to a HEAD request; when events are refused too, look at the path"
+
+
+def _reach_advice(plan: DestinationPlan) -> str | None:
+    return None if plan.allow_private else "A private address needs allow_private = true."
 
 
 def _print_check(one: Check) -> None:

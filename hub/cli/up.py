@@ -89,6 +89,16 @@ def _free_port(wanted: int) -> int:
     return found
 
 
+_YOURS = "# --- Yours: what stands below this line is kept when the demo starts again ---"
+
+
+def _kept(path: Path) -> str:
+    """What somebody has added to the demo's settings, to plug a helpdesk in for example."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return path.read_text(encoding="utf-8").partition(f"{_YOURS}\n")[2]
+    return ""
+
+
 def _check_ports(settings: Settings) -> None:
     """Another program's answers on our port must not look like ours.
 
@@ -168,9 +178,8 @@ class _Up:
         self.path = self.var / "demo.toml"
         draft = self.path.with_suffix(f".{os.getpid()}")
         draft.touch(mode=0o600)
-        draft.write_text(
-            demo_settings_toml(ports, made, f"http://127.0.0.1:{port}"), encoding="utf-8"
-        )
+        text = demo_settings_toml(ports, made, f"http://127.0.0.1:{port}")
+        draft.write_text(f"{text}\n{_YOURS}\n{_kept(self.path)}", encoding="utf-8")
         draft.replace(self.path)
         _tell("✓ no config/hub.toml: this is the demo, with simulated platforms")
         return ports, made

@@ -1,11 +1,15 @@
 """The command line: each typical mistake is one clear sentence, and no traceback."""
 
+import asyncio
+import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hub.cli import COMMANDS, main
+from hub.cli.up import _YOURS, _kept
 
 DESK = """
 [destinations.desk]
@@ -28,12 +32,16 @@ queue = "sales"
 
 
 @pytest.fixture(autouse=True)
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty folder, and no server named."""
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty folder, and no server named; what `hub up` sets for its children is taken back."""
     monkeypatch.chdir(tmp_path)
+    before = dict(os.environ)
     for name in ("DATABASE_URL", "REDIS_URL", "HUB_CONFIG", "HUB_PORT", "HUB_HOST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HUB_DATA_DIR", str(tmp_path / "var"))
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture
@@ -206,3 +214,39 @@ class TestTokens:
         """A misspelt name is not "nothing to do"."""
         assert main(["replay", "--config", config, "--dead", "dsek"]) == 1
         assert "there is no destination dsek; there are desk" in capsys.readouterr().err
+
+
+async def _answer_405(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 405 Method Not Allowed\r\ncontent-length: 0\r\n\r\n")
+    await writer.drain()
+    writer.close()
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_check_tries_helpdesks_too(
+    is_there: bool, tmp_path: Path, database_url: str, monkeypatch, capsys
+) -> None:
+    """Whether the URL answers at all; no event is sent."""
+    desk = await asyncio.start_server(_answer_405, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{desk.sockets[0].getsockname()[1]}/hooks/hub"
+    if not is_there:
+        desk.close()
+        await desk.wait_closed()
+    path = tmp_path / "desk.toml"
+    text = DESK.replace("https://desk.example.com/hub", url)
+    path.write_text(f"{text}allow_private = true\n")
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    status = await asyncio.to_thread(main, ["check", "--config", str(path), "desk"])
+    said = capsys.readouterr().out
+    assert status == (0 if is_there else 1)
+    assert (f"✓ URL: {url} answers\n" in said) is is_there
+    desk.close()
+
+
+def test_the_demo_keeps_what_was_added(tmp_path: Path) -> None:
+    """What stands below the line survives the next start."""
+    path = tmp_path / "demo.toml"
+    assert _kept(path) == ""
+    path.write_text(f"[hub]\n{_YOURS}\n{DESK}")
+    assert _kept(path) == DESK
