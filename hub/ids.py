@@ -7,9 +7,10 @@ The outside form is a TypeID (https://github.com/jetify-com/typeid): the prefix,
 import os
 import threading
 import time
+from datetime import datetime
 from uuid import UUID
 
-__all__ = ["new_id", "read_id", "show_id"]
+__all__ = ["first_id", "new_id", "read_id", "show_id"]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
@@ -29,6 +30,11 @@ def new_id() -> UUID:
     above, below = number >> 62, number & ((1 << 62) - 1)
     version_7 = (above >> 12) << 16 | 0x7000 | (above & 0xFFF)
     return UUID(int=version_7 << 64 | 0x2 << 62 | below)
+
+
+def first_id(at: datetime) -> UUID:
+    """The lowest id that can have been made *at* that time: ids from there on are not older."""
+    return UUID(int=int(at.timestamp() * 1000) << 80)
 
 
 def show_id(prefix: str, value: UUID) -> str:

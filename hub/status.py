@@ -9,6 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from hub.core import Core
+from hub.ids import first_id
 from hub.settings import AccountPlan, DestinationPlan
 from hub.store import status as rows
 from hub.store.status import Counts, DestinationState, Waiting
@@ -103,7 +104,7 @@ async def status(core: Core, queues: Sequence[str] | None = None) -> StatusRepor
     settings = core.settings
     found = await rows.counts(core.db)
     last = await rows.last_messages(core.db)
-    failed = await rows.failed_replies(core.db, found.at - FAILED_WITHIN)
+    failed = await rows.failed_replies(core.db, first_id(found.at - FAILED_WITHIN))
     accounts = tuple(
         _account(plan, found, last.get(name), failed.get(name, 0))
         for name, plan in settings.accounts.items()

@@ -230,14 +230,14 @@ async def feed_page(
     cursor later. Rows that are not the caller's come without a body: they move the cursor only.
     """
     return await db.fetch(
-        "SELECT xid::text AS xid, position, id, visible, body FROM ("
+        "SELECT page.xid::text AS xid, position, id, visible, body FROM ("
         "SELECT e.xid, e.position, e.id, v.visible, CASE WHEN v.visible THEN e.body END AS body, "
         "count(*) FILTER (WHERE v.visible) OVER (ORDER BY e.xid, e.position) AS n "
         "FROM (SELECT * FROM events WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) "
         "AND (xid, position) > ($3::text::xid8, $4::bigint) ORDER BY xid, position LIMIT $6) e, "
         "LATERAL (SELECT (e.queue IS NULL OR $1::text[] IS NULL OR e.queue = ANY($1)) "
         "AND ($2::text[] IS NULL OR e.type = ANY($2)) AS visible) v) page "
-        "WHERE n <= $5 ORDER BY xid, position",
+        "WHERE n <= $5 ORDER BY page.xid, page.position",
         queues,
         types,
         str(after[0]),
@@ -250,8 +250,8 @@ async def feed_page(
 async def feed_head(db: Database) -> tuple[int, int]:
     """Where the readable part of the feed ends now."""
     rows = await db.fetch(
-        "SELECT xid::text AS xid, position FROM events "
-        "WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid DESC, position DESC LIMIT 1"
+        "SELECT e.xid::text AS xid, e.position FROM events e WHERE "
+        "e.xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY e.xid DESC, e.position DESC LIMIT 1"
     )
     return (int(rows[0]["xid"]), rows[0]["position"]) if rows else (0, 0)
 

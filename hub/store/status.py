@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from hub.store.database import Database
 
@@ -94,11 +95,11 @@ async def last_messages(db: Database) -> dict[str, datetime]:
     return {row["account"]: row["last"] for row in rows}
 
 
-async def failed_replies(db: Database, since: datetime) -> dict[str, int]:
-    """How many replies of each account failed after *since*."""
+async def failed_replies(db: Database, since: UUID) -> dict[str, int]:
+    """How many replies of each account failed, of those whose id is not below *since*."""
     rows = await db.fetch(
-        "SELECT account, count(*) AS count FROM messages WHERE direction = 'outbound' "
-        "AND status = 'failed' AND created_at > $1 GROUP BY account",
+        "SELECT account, count(*) AS count FROM messages WHERE id >= $1 "
+        "AND direction = 'outbound' AND status = 'failed' GROUP BY account",
         since,
     )
     return {row["account"]: row["count"] for row in rows}

@@ -85,6 +85,7 @@ def make_app(
         app.router.add_get("/live", health.live)
         app.router.add_get("/ready", health.ready)
     callbacks.cleanup_ctx.append(health.watch)
+    callbacks.on_shutdown.append(health.note_stop)
     routes = _serve_api(core, admin, bodies, metrics)
     return Web(callbacks, admin, endpoint, health, metrics, routes)
 

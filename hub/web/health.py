@@ -66,6 +66,10 @@ class Health:
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
+    async def note_stop(self, _app: web.Application) -> None:
+        """From now on the process is not ready."""
+        self.stopping = True
+
     async def _tick(self) -> None:
         while True:
             self._ticked = time.monotonic()

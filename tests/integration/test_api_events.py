@@ -72,6 +72,20 @@ async def test_an_open_transaction_holds_the_feed_back(database_url: str) -> Non
         assert texts(events) == ["1"]
 
 
+async def test_transactions_are_ordered_as_numbers(database_url: str) -> None:
+    """9 comes before 10, also in one page and at the end of the feed."""
+    async with api(database_url) as made:
+        client = await made.client("read")
+        await made.say(said(0), said(1))
+        await made.core.db.fetch("UPDATE events SET xid = '9' WHERE type = 'conversation.created'")
+        await made.core.db.fetch("UPDATE events SET xid = '10' WHERE type = 'message.received'")
+        page = (await client.get("/v1/events", after=show_cursor(FeedCursor(3, 0, now())))).json
+        kinds = [one["type"] for one in page["items"]]
+        assert kinds == ["conversation.created"] * 2 + ["message.received"] * 2
+        for after in (page["next"], "latest"):
+            assert (await drain(client, after))[0] == []
+
+
 async def test_types_and_queues_leave_out_without_stopping(database_url: str) -> None:
     """Events that are not wanted, or not the token's, move the cursor on."""
     async with api(database_url) as made:

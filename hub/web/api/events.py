@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from hub.ids import show_id
+from hub.ids import first_id, show_id
 from hub.store import AWAY
 from hub.store import api as rows
 from hub.web.catalogue import EVENT_TYPES
@@ -78,11 +78,6 @@ def _types(text: str | None) -> list[str] | None:
     return found
 
 
-def _oldest_id(at: datetime) -> UUID:
-    """The lowest UUIDv7 that can have been made *at*."""
-    return UUID(int=int(at.timestamp() * 1000) << 80)
-
-
 async def _start(call: Call[Any, Any], text: str, parameter: str) -> Place:
     """The place that a cursor stands for.
 
@@ -92,7 +87,7 @@ async def _start(call: Call[Any, Any], text: str, parameter: str) -> Place:
     db, now = call.core.db, call.core.clock()
     if text == "latest":
         return await rows.feed_head(db)
-    oldest = await rows.feed_oldest(db, _oldest_id(now - GOOD_FOR))
+    oldest = await rows.feed_oldest(db, first_id(now - GOOD_FOR))
     if text == "oldest":
         return oldest
     cursor = read_cursor(text, FeedCursor, parameter)
