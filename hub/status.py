@@ -151,6 +151,13 @@ def _warnings(core: Core, found: Counts) -> tuple[str, ...]:
         )
     if not core.settings.destinations:
         warnings.append("No destination is configured: messages are kept, and reach no helpdesk.")
+    kinds = {row["kind"] for row in found.processes if row["alive"]}
+    if "web" not in kinds:
+        warnings.append("No web process runs: callbacks find nobody. Start one: hub web")
+    if "worker" not in kinds:
+        warnings.append(
+            "No worker runs: nothing is filed, delivered or sent. Start one: hub worker"
+        )
     gone = {one for one, _ in found.replies} | set(found.inbox)
     warnings += [
         f"Account {name} is no longer configured, and work of it still waits."

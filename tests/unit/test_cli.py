@@ -39,6 +39,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("DATABASE_URL", "REDIS_URL", "HUB_CONFIG", "HUB_PORT", "HUB_HOST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HUB_DATA_DIR", str(tmp_path / "var"))
+    monkeypatch.setattr("hub.running.configure", lambda _level: None)  # the log of all tests stays
     yield
     os.environ.clear()
     os.environ.update(before)
@@ -176,12 +177,20 @@ def test_channels_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
         assert len(before) + sum(ord(one) > 0x2E80 for one in before) == place
 
 
-class TestTokens:
-    """`hub token` against a real database."""
+class TestDatabase:
+    """Commands that need a database."""
 
     @pytest.fixture(autouse=True)
     def database(self, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DATABASE_URL", database_url)
+
+    def test_a_hub_that_stands_still(self, config: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """Nothing is wrong with accounts and helpdesks, and yet nothing moves: that is said."""
+        assert main(["status", "--config", config]) == 0
+        said = capsys.readouterr().out
+        assert "No web process runs" in said
+        assert "No worker runs" in said
+        assert said.endswith("running: no web, no worker\n")
 
     def test_made_listed_revoked(self, config: str, capsys: pytest.CaptureFixture[str]) -> None:
         """The token alone is on standard output, so that a script can keep it."""
