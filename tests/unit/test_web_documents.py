@@ -154,7 +154,7 @@ def test_status_stands_in_columns() -> None:
     assert lines[2].startswith("✗  mailbox  email")
     assert lines[3] == "   → Do this."
     assert "down" in lines[6]
-    assert "processes: web@a" in lines[-1]
+    assert lines[-1] == "running: 1 web"
 
 
 def test_a_trace_is_a_time_line() -> None:
