@@ -1,12 +1,14 @@
 """The command line: each typical mistake is one clear sentence, and no traceback."""
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog import configure, get_config
 
 from hub.cli import COMMANDS, main
 from hub.cli.up import _YOURS, _kept
@@ -33,16 +35,20 @@ queue = "sales"
 
 @pytest.fixture(autouse=True)
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty folder, and no server named; what `hub up` sets for its children is taken back."""
+    """An empty folder, and no server named; what a command sets for its process is taken back."""
     monkeypatch.chdir(tmp_path)
-    before = dict(os.environ)
+    root = logging.getLogger()
+    before, handlers, level, config = dict(os.environ), [*root.handlers], root.level, get_config()
     for name in ("DATABASE_URL", "REDIS_URL", "HUB_CONFIG", "HUB_PORT", "HUB_HOST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HUB_DATA_DIR", str(tmp_path / "var"))
-    monkeypatch.setattr("hub.running.configure", lambda _level: None)  # the log of all tests stays
     yield
     os.environ.clear()
     os.environ.update(before)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+    configure(**config)
 
 
 @pytest.fixture
