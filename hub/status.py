@@ -277,7 +277,8 @@ def _destination_findings(
         why = single_line(state.disabled_reason or error, 120)
         yield (
             "red",
-            f"It was switched off ({why}). Put it right, then restart the hub or restore it.",
+            f"It was switched off ({why}). Put it right, then "
+            f"POST /v1/destinations/{plan.target.name}/restore.",
         )
     if state.state == "open":
         yield (

@@ -157,7 +157,8 @@ async def targets(made: Api) -> tuple[Client, list[tuple[str, str]]]:
     for route in made.web.routes:
         if route.body is not None:
             kind = route.path.split("/")[2]
-            found.append((route.method, route.path.replace("{id}", ids.get(kind, "x"))))
+            path = route.path.replace("{id}", ids.get(kind, "x")).replace("{name}", "desk")
+            found.append((route.method, path))
     return client, found
 
 
@@ -176,8 +177,8 @@ async def test_no_json_breaks_the_api(database_url: str) -> None:
                 while answer.status == 429:
                     await asyncio.sleep(0.2)
                     answer = await client.call(method, target, path.read_bytes())
-                if (method, path.name) == ("PATCH", "y_object_empty.json"):
-                    assert answer.status == 200  # nothing to change
+                if path.name == "y_object_empty.json" and answer.status == 200:
+                    assert method == "PATCH" or target.endswith("/restore")  # nothing to change
                     continue
                 assert 400 <= answer.status < 500, (path.name, target, answer.text)
                 if path.name.startswith("n_"):

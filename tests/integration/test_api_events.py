@@ -11,6 +11,7 @@ import pytest
 
 from hub.core import now
 from hub.web.cursors import FeedCursor, show_cursor
+from tests import corekit
 from tests.apikit import Api, Client, api
 
 
@@ -223,3 +224,20 @@ async def test_dead_letters_are_replayed_by_filter(database_url: str) -> None:
         assert answer.json == {"replayed": 3, "more": True}
         rest = (await client.get("/v1/deliveries", state="dead")).json["items"]
         assert len(rest) == len(letters) - 3
+
+
+async def test_a_destination_that_was_switched_off_is_restored(database_url: str) -> None:
+    """By a person's word; only by who serves its queues."""
+    async with api(database_url) as made:
+        client = await made.client("admin")
+        path = "/v1/destinations/desk/restore"
+        assert not (await client.post(path)).json["restored"]
+        await made.core.db.fetch("UPDATE destinations SET state = 'disabled'")
+        assert (await client.post(path)).json["restored"]
+        assert (await client.get("/v1/status")).json["destinations"][0]["breaker"] == "closed"
+        assert (await client.post("/v1/destinations/nowhere/restore")).status == 404
+    narrow = corekit.settings_for("http://127.0.0.1:9/hook", queues=("inbox", "sales"))
+    plan = narrow.destinations["desk"]._replace(queues=("inbox",))
+    async with api(database_url, narrow._replace(destinations={"desk": plan})) as made:
+        foreign = await made.client("admin", queues=("sales",))
+        assert (await foreign.post(path)).status == 404

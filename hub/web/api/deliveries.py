@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from hub.delivery import replay
 from hub.ids import read_id, show_id
 from hub.store import api as rows
+from hub.store.lanes import restore_destination
 from hub.store.models import CANCELLED, DONE, PARKED, WAITING
 from hub.web.api.conversations import Cursor, Limit
 from hub.web.cursors import Place, read_cursor, show_cursor
@@ -177,6 +178,40 @@ async def replay_delivery(call: Call[Nothing, Nothing]) -> Replayed:
         state = _STATES[found[0]["state"]]
         raise Problem(409, "not-dead", f"only dead letters are replayed; this one is {state}")
     return Replayed(count)
+
+
+class Restored(Struct, frozen=True):
+    """The destination, and whether it was switched off or down before."""
+
+    name: str
+    restored: bool
+
+
+@table.add(
+    "POST",
+    "/v1/destinations/{name}/restore",
+    tag=TAG,
+    scope="admin",
+    body=Nothing,
+    answer=Restored,
+    problems=(404,),
+)
+async def restore_a_destination(call: Call[Nothing, Nothing]) -> Restored:
+    """Send to a destination again.
+
+    One that answered 410 was switched off until somebody says so; one that is down is tried at once.
+    """
+    name, queues = call.path["name"], call.queues
+    plan = call.core.settings.destinations.get(name)
+    serves = plan is not None and (
+        queues is None or "*" in plan.queues or set(queues) & set(plan.queues)
+    )
+    if not serves:
+        raise not_found()
+    restored = await restore_destination(call.core.db, name)
+    if restored:
+        call.core.bells.ring("deliver")
+    return Restored(name, restored)
 
 
 class ReplayFilter(Struct, frozen=True, forbid_unknown_fields=True):
