@@ -57,12 +57,17 @@ class HubSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     port: Annotated[int, Meta(ge=0, le=65535, description="Port of the web server (HUB_PORT)")] = (
         8080
     )
-    admin_port: Annotated[
-        int | None,
-        Meta(
-            ge=0, le=65535, description="Port of /v1, /metrics and the pages, when apart from /in"
-        ),
-    ] = None
+    admin_port: (
+        Annotated[
+            int,
+            Meta(
+                ge=0,
+                le=65535,
+                description="Port of /v1, /metrics and the pages, when apart from /in",
+            ),
+        ]
+        | None
+    ) = None
     admin_host: Annotated[
         str | None, Meta(description="Address for admin_port; host when unset")
     ] = None

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hub.errors import ConfigError
 from hub.model import Secret
-from hub.settings import load
+from hub.settings import HubSettings, load
 
 WECHAT = """
 [accounts.shop]
@@ -135,3 +136,18 @@ def test_the_environment_wins(tmp_path: Path) -> None:
     """HUB_PORT and its like go before the file."""
     settings = load(write(tmp_path, "[hub]\nport = 1"), {"HUB_PORT": "8099", "HUB_HOST": "0.0.0.0"})
     assert (settings.hub.port, settings.hub.host) == (8099, "0.0.0.0")
+
+
+def test_every_setting_of_the_process_can_be_set(tmp_path: Path) -> None:
+    """Its type is one that a value can be read as."""
+    for one in msgspec.structs.fields(HubSettings):
+        path = write(tmp_path, f"[hub]\n{one.name} = []\n")
+        with pytest.raises(ConfigError, match=f"hub.{one.name}: found "):
+            load(path, {})
+
+
+def test_a_port_apart_for_the_admin(tmp_path: Path) -> None:
+    """A whole number, within what is a port."""
+    assert load(write(tmp_path, "[hub]\nadmin_port = 8081\n"), {}).hub.admin_port == 8081
+    (line,) = mistakes(tmp_path, "[hub]\nadmin_port = 99999\n")
+    assert line.startswith("hub.admin_port: found 99999")
