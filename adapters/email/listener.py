@@ -29,6 +29,9 @@ MAX_IDLE_S = 280.0
 GAP_RETRY_S = 900.0
 # Looked at again when a folder's numbering has changed: mails from this long before the last one.
 OVERLAP = timedelta(days=2)
+# A mail that comes just while IDLE begins is pushed by few servers: it is looked for soon after, then
+# less and less often.
+FIRST_IDLE_S = 1.0
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 300.0
 # So many failures in a row, with no success between, are shown to the admin.
@@ -123,6 +126,7 @@ class EmailListener:
         self._pause = _Pause()
         self._reader = MailReader(account.settings, tools.clock)
         self._gaps_tried_at: dict[Place, datetime] = {}
+        self._surprises = 0
         # One connection hears of one folder only; further folders are looked at now and then.
         has_more = len(account.settings.folders) > 1
         self._idle_s = min(account.settings.poll_seconds, MAX_IDLE_S) if has_more else MAX_IDLE_S
@@ -165,25 +169,30 @@ class EmailListener:
 
     async def _follow(self, mailbox: Mailbox, emit: Emit, wake: Wake) -> None:
         """Look, wait for news, look again."""
-        was_told, can_idle, fruitless = True, mailbox.can("IDLE"), 0
+        can_idle, was_told, fruitless, patience_s = mailbox.can("IDLE"), True, 0, FIRST_IDLE_S
         while True:
             taken, is_open = await self._look(mailbox, emit)
             self._pause.reset()
             if taken and not was_told:
-                # There is IDLE, and yet the server did not tell: it is asked more often.
-                self._idle_s = min(self._idle_s, self._settings.poll_seconds)
+                self._note_surprise()
             fruitless = 0 if taken or not was_told else fruitless + 1
             if fruitless > 1:
                 # A server that tells of news again and again must not keep us running in circles.
-                await asyncio.sleep(
-                    min(0.1 * 2.0 ** min(fruitless, 10), self._settings.poll_seconds)
-                )
+                pause_s = 0.1 * 2.0 ** min(fruitless, 10)
+                await asyncio.sleep(min(pause_s, self._settings.poll_seconds))
             if can_idle and is_open:
-                was_told = await mailbox.wait_for_news(self._idle_s)
+                patience_s = min(FIRST_IDLE_S if taken else patience_s * 2, self._idle_s)
+                was_told = await mailbox.wait_for_news(patience_s)
             else:
                 await wake.wait(self._settings.poll_seconds)
                 await mailbox.noop()
                 was_told = True
+
+    def _note_surprise(self) -> None:
+        """There is IDLE, and yet the server did not tell: if that happens again it is asked more often."""
+        self._surprises += 1
+        if self._surprises > 1:
+            self._idle_s = min(self._idle_s, self._settings.poll_seconds)
 
     async def _look(self, mailbox: Mailbox, emit: Emit) -> tuple[int, bool]:
         """How many mails were new, and whether the first folder is open now, to wait for its news.

@@ -107,6 +107,7 @@ class Mailbox:
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         self._signals = Signals()
+        self._open: tuple[str, Folder] | None = None
         self._imap = connecting_client(host, port, tls, self._signals)
 
     # --- the session ------------------------------------------------------------------------------
@@ -155,11 +156,14 @@ class Mailbox:
     # --- folders ----------------------------------------------------------------------------------
 
     async def select(self, name: str) -> Folder:
-        """Open the folder *name*.
+        """Open the folder *name*, unless it is the one that is open.
 
         Raises:
             Refused: there is no such folder, or the server does not want to.
         """
+        if self._open and self._open[0] == name:
+            return self._open[1]
+        self._open = None
         lines = await self._ok(self._imap.select(folder_name(name)))
         text = b"\n".join(bytes(line) for line in lines)
         validity = re.search(rb"\[UIDVALIDITY (\d+)\]", text, re.IGNORECASE)
@@ -167,8 +171,13 @@ class Mailbox:
         if not validity:
             raise Refused(f"folder {name}: the server gives no UIDVALIDITY")
         self._signals.news = False
-        read_only = b"[READ-ONLY]" in text.upper()
-        return Folder(int(validity[1]), int(following[1]) if following else None, not read_only)
+        folder = Folder(
+            uid_validity=int(validity[1]),
+            uid_next=int(following[1]) if following else None,
+            is_writable=b"[READ-ONLY]" not in text.upper(),
+        )
+        self._open = name, folder
+        return folder
 
     async def search(self, *criteria: str) -> list[int]:
         """The UIDs that match, in order."""

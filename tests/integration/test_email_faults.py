@@ -371,15 +371,33 @@ async def test_without_idle_the_mailbox_is_polled() -> None:
 async def test_a_server_that_does_not_push_is_asked_more_often(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It offers IDLE and tells nothing: after the first surprise poll_seconds is the limit."""
+    """It offers IDLE and tells nothing: after two surprises poll_seconds is the limit."""
     monkeypatch.setattr("adapters.email.listener.MAX_IDLE_S", 0.3)
     memory = Memory()
     async with server() as fake, Running(account(imap_port=fake.port), memory) as run:
         await run.is_ready()
-        await eventually(lambda: bool(fake.commands("IDLE")))
-        fake.mails.append(simple_mail(1))
-        await memory.wait_for(1)
+        for number in (1, 2):
+            idles = len(fake.commands("IDLE"))
+            await eventually(lambda idles=idles: len(fake.commands("IDLE")) > idles)  # type: ignore[misc]
+            fake.mails.append(simple_mail(number))
+            await memory.wait_for(number)
         await eventually(lambda: run.listener._idle_s == 0.05)
+
+
+async def test_a_mail_that_comes_while_idle_begins_is_found_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server does not push what arrived just before it began to watch (pymap, some others)."""
+    monkeypatch.setattr("adapters.email.listener.FIRST_IDLE_S", 0.1)
+
+    async def arrives_now(command: Command) -> bytes:
+        command.connection.server.mails.append(simple_mail(1))
+        return command.connection._usual(command)
+
+    memory = Memory()
+    script = {"IDLE": [arrives_now]}
+    async with server(script=script) as fake, Running(account(imap_port=fake.port), memory):
+        await memory.wait_for(1, timeout=3)
 
 
 async def test_a_server_that_cries_wolf_is_not_hammered() -> None:
