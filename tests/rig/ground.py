@@ -45,11 +45,13 @@ class Ground:
     Servers end with the thread that started them, so all of it happens in one that lives as long.
     """
 
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="hub-proof-")
+    def __init__(self, keep: Path | None = None) -> None:
+        """Everything lies below *keep*, which stays, or a folder that is removed at the end."""
+        self._folder = None if keep else tempfile.TemporaryDirectory(prefix="hub-proof-")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="servers")
         self._servers: Servers | None = None
-        self.path = Path(self._folder.name)
+        self.path = keep.absolute() if keep else Path(self._folder.name)  # type: ignore[union-attr]
+        self.path.mkdir(parents=True, exist_ok=True)
 
     async def __aenter__(self) -> Self:
         self._servers = await self.do(lambda: start_servers(self.path / "var"))
@@ -63,7 +65,8 @@ class Ground:
     ) -> None:
         await self.do(self.servers.stop)
         self._thread.shutdown()
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     async def do(self, work: Callable[[], T]) -> T:
         """The result of *work* in the servers' own thread."""
@@ -154,9 +157,9 @@ def configuration(
         tables += [_table(f"accounts.{shop.name}", values), _table(f"queues.{shop.name}", {})]
         tables.append(_table("[routes]", {"account": shop.name, "queue": shop.name}))
     for desk in desks:
-        values = {"type": "webhook", "allow_private": True} | desk._asdict()
-        del values["name"]
-        tables.append(_table(f"destinations.{desk.name}", values))
+        told: dict[str, Any] = {"type": "webhook", "allow_private": True} | desk._asdict()
+        del told["name"]
+        tables.append(_table(f"destinations.{desk.name}", told))
     return "\n".join(tables)
 
 

@@ -1,0 +1,1 @@
+"""Kills processes under load and compares what the platform, the database and the helpdesk know."""

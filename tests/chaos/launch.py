@@ -1,0 +1,80 @@
+"""Starts a process of the hub as the chaos runner wants it; without options just as ``python -m hub``.
+
+    python -m chaos.launch [--lease SECONDS] [--bells off] [--sabotage NAME] -- web --reuse-port
+
+Everything is changed from outside: the hub itself has no switch for any of it.
+"""
+
+import argparse
+import functools
+import sys
+from typing import Any
+
+import hub.bells
+import hub.delivery
+import hub.ingest
+import hub.replies.service
+import hub.store.inbox
+import hub.store.lanes
+import hub.store.leases
+from chaos.sabotage import SABOTAGES
+from hub.cli import main
+from hub.replies import Pace
+
+USUAL = "30 seconds"
+
+
+def shorten_leases(seconds: float) -> None:
+    """Leases of *seconds*, and what depends on their length in proportion."""
+    for module in (hub.store.inbox, hub.store.lanes, hub.store.leases):
+        module.LEASE = _shorter(module.LEASE, seconds)
+    for name in ("CLAIM", "RECORD"):  # they were put together when the module was loaded
+        setattr(hub.store.lanes, name, _shorter(getattr(hub.store.lanes, name), seconds))
+    hub.delivery.RENEW_AFTER_S = seconds / 3
+    hub.ingest.RENEW_S = seconds / 3
+    hub.replies.service.Pace = functools.partial(  # type: ignore[misc, assignment]
+        Pace,
+        lease_s=seconds,
+        renew_s=seconds / 3,
+        send_s=seconds / 2,
+        unknown_stands_s=seconds / 2,
+        reconcile_s=seconds / 6,
+        parts_wait_s=2 * seconds,
+        retries_s=(0.2, 0.5, 1.0, 2.0, 4.0, 8.0),
+    )
+
+
+def _shorter(sql: str, seconds: float) -> str:
+    if USUAL not in sql:
+        raise RuntimeError(f"the leases are not where they were: {sql[:80]}")
+    return sql.replace(USUAL, f"{seconds:g} seconds")
+
+
+def silence_bells() -> None:
+    """Nobody hears a doorbell, in this process or another: all work is found by polling."""
+
+    def ring(self: hub.bells.Bells, kind: str, facts: Any = None) -> None:
+        return
+
+    hub.bells.Bells.ring = ring  # type: ignore[method-assign]
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(prog="chaos.launch", description=__doc__)
+    parser.add_argument("--lease", type=float)
+    parser.add_argument("--bells", choices=["on", "off"], default="on")
+    parser.add_argument("--sabotage", choices=list(SABOTAGES))
+    parser.add_argument("hub", nargs=argparse.REMAINDER)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    given = arguments()
+    if given.lease is not None:
+        shorten_leases(given.lease)
+    if given.bells == "off":
+        silence_bells()
+    if given.sabotage is not None:
+        SABOTAGES[given.sabotage]()
+    sys.exit(main([word for word in given.hub if word != "--"]))

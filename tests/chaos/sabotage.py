@@ -1,0 +1,120 @@
+"""Four builds that break the promise, each by one rule; a chaos runner that finds nothing wrong is blind.
+
+They change a process that :mod:`chaos.launch` starts, and nothing else knows of them.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+import hub.ingest
+import hub.ingest.filing
+from hub.errors import SendError, Unreachable
+from hub.intake import Committer, _Waiting
+from hub.model import Draft, InboundEvent
+from hub.replies.records import Changed, Try
+from hub.replies.saying import LaneRun
+from hub.store import Database, Transaction, inbox
+from hub.store.inbox import Arrived, Claimed, InboxRow
+
+__all__ = ["SABOTAGES"]
+
+
+def ack_before_commit() -> None:
+    """Answers 200 when the message is in memory, and commits it afterwards."""
+
+    async def store(
+        self: Committer, account: str, channel: str, events: Sequence[InboundEvent]
+    ) -> None:
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        arrived = [Arrived(account, channel, event) for event in events]
+        self._put(_Waiting(arrived, sum(len(event.body) for event in events), stored))
+
+    Committer.store = store  # type: ignore[method-assign]
+
+
+TAKE = """
+UPDATE inbox SET state = 9 WHERE id IN (
+    SELECT i.id FROM inbox i JOIN unnest($1::text[], $2::smallint[]) AS c (account, number)
+           ON i.account = c.account AND i.partition = c.number
+    WHERE i.state = 0 ORDER BY i.id LIMIT 4 FOR UPDATE OF i SKIP LOCKED)
+RETURNING *, account || '/' || partition AS partition_id
+"""
+
+
+def no_partition_holder() -> None:
+    """Whoever is free takes the next few rows, as from any queue without an order."""
+
+    async def claim(
+        db: Database, holder: str, accounts: Sequence[str], limit: int
+    ) -> list[Claimed]:
+        rows = await db.fetch(
+            "SELECT DISTINCT p.id, p.account, p.number FROM partitions p JOIN inbox i "
+            "ON i.account = p.account AND i.partition = p.number AND i.state = 0 "
+            "WHERE p.account = ANY($1::text[])",
+            list(accounts),
+        )
+        return [Claimed(row["id"], row["account"], row["number"], 0, False) for row in rows]
+
+    async def read(db: Database, claimed: Sequence[Claimed], each: int) -> list[InboxRow]:
+        rows = await db.fetch(
+            TAKE, [one.account for one in claimed], [one.number for one in claimed]
+        )
+        return sorted((inbox._inbox_row(row) for row in rows), key=lambda row: row.id)
+
+    async def keep(where: Any, claimed: Sequence[Claimed]) -> set[str]:
+        return {one.id for one in claimed}
+
+    hub.ingest.claim_partitions = claim
+    hub.ingest.read_claimed = read
+    hub.ingest.keep_partitions = keep
+    hub.ingest.release_partitions = keep
+    hub.ingest.filing.release_partitions = keep
+
+
+_COMPARED = re.compile(r" AND (?:\w+\.)?epoch = (\w+\.\w+|\$\d+)")
+
+
+def no_epochs() -> None:
+    """Whoever once held a lease may write for ever: no statement compares epochs."""
+
+    def blind(sql: str) -> str:
+        return _COMPARED.sub(
+            lambda found: f" AND {found[1]}::bigint IS NOT NULL" if found[1][0] == "$" else "", sql
+        )
+
+    for kind in (Database, Transaction):
+        _before(kind, blind)
+
+
+def _before(kind: Any, change: Callable[[str], str]) -> None:
+    fetch = kind.fetch
+
+    async def changed(self: Any, sql: str, *values: Any) -> Any:
+        return await fetch(self, change(sql), *values)
+
+    kind.fetch = changed
+
+
+def resend_ambiguous() -> None:
+    """A reply whose outcome nobody knows is simply sent again."""
+
+    async def ambiguous(self: LaneRun, tried: Try, error: SendError) -> NoReturn:
+        await self._later(tried, Unreachable(error.detail), refund=False)
+
+    async def found_sending(self: LaneRun, message: Any, row: Any, draft: Draft) -> NoReturn:
+        tried = Try(message, row, draft, row["tries"], row["allowance_id"])
+        await self._holder.again(tried, Unreachable("once more"), refund=False)
+        raise Changed
+
+    LaneRun._ambiguous = ambiguous  # type: ignore[assignment, method-assign]
+    LaneRun._found_sending = found_sending  # type: ignore[method-assign]
+
+
+SABOTAGES: Mapping[str, Callable[[], None]] = {
+    "ack_before_commit": ack_before_commit,
+    "no_partition_holder": no_partition_holder,
+    "no_epochs": no_epochs,
+    "resend_ambiguous": resend_ambiguous,
+}

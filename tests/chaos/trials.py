@@ -1,0 +1,250 @@
+"""What is done to the hub, trial by trial, while customers write and the helpdesk answers."""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from rig.ground import ROOT
+
+from chaos.world import Slot, World
+
+Hurt = Callable[[World, float], Awaitable[None]]
+"""Injects faults for about so many seconds."""
+
+FLOWS_S = 30.0
+DESK_FLOWS_S = 50.0
+UNREACHED = frozenset({"reply.passive"})
+"""Points on ways that WeChat official accounts do not take."""
+
+
+class Trial(NamedTuple):
+    """*share* is its part of the time; a control names the build that must be caught, and by what."""
+
+    hurt: Hurt
+    share: float = 1.0
+    bells: bool = True
+    sabotage: str | None = None
+    caught_by: tuple[str, ...] = ()
+    time_scale: float = 0.3
+
+
+def _deadline(seconds: float) -> Callable[[], bool]:
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() < end
+
+
+async def quiet(world: World, seconds: float) -> None:
+    """Nothing: each message exactly once."""
+    await asyncio.sleep(seconds)
+
+
+async def kill_webs(world: World, seconds: float) -> None:
+    """SIGKILL web processes at random."""
+    more = _deadline(seconds)
+    while more():
+        await asyncio.sleep(world.rng.uniform(0.2, 1.5))
+        world.kill(world.rng.choice(world.webs))
+
+
+async def kill_workers(world: World, seconds: float) -> None:
+    """SIGKILL workers at random."""
+    more = _deadline(seconds)
+    while more():
+        await asyncio.sleep(world.rng.uniform(0.2, 1.5))
+        world.kill(world.rng.choice(world.workers))
+
+
+def failpoints() -> list[str]:
+    """Every named point of the hub's code."""
+    found = {
+        name
+        for file in sorted((ROOT / "hub").rglob("*.py"))
+        for name in re.findall(r'^\s+failpoint\("([a-z_.]+)"\)', file.read_text(), re.MULTILINE)
+    }
+    return sorted(found - UNREACHED)
+
+
+async def kill_at_points(world: World, seconds: float) -> None:
+    """Kill a process at each named point, early and late in its life; every point must be reached."""
+    points = failpoints()
+    world.rng.shuffle(points)
+    intake = [name for name in points if name.startswith("intake.")]
+    others = [name for name in points if not name.startswith("intake.")]
+    plans = [(slot, intake[n :: len(world.webs)]) for n, slot in enumerate(world.webs)]
+    plans += [(slot, others[n :: len(world.workers)]) for n, slot in enumerate(world.workers)]
+    more = _deadline(seconds)
+    await asyncio.gather(*(_through(world, slot, plan, more) for slot, plan in plans))
+    reached = {name for slot in world.slots for name in slot.reached}
+    world.notes["points reached"] = len(reached)
+    for name in sorted(set(points) - reached):
+        world.wrong.append(f"failpoint {name} was not reached")
+
+
+async def _through(
+    world: World, slot: Slot, points: Sequence[str], more: Callable[[], bool]
+) -> None:
+    """Lead one process through its points; again and again while there is time."""
+    once = False
+    while points and (more() or not once):
+        for name in points:
+            lives = slot.lives
+            world.kill(slot, f"{name}:{world.rng.choice((1, 1, 2, 3, 7))}")
+            await _lived(slot, lives + 1, 10)  # the armed one has started
+            await _lived(slot, lives + 2, 20)  # and died
+        once = True
+
+
+async def _lived(slot: Slot, lives: int, seconds: float) -> None:
+    more = _deadline(seconds)
+    while slot.lives < lives and more():
+        await asyncio.sleep(0.02)
+
+
+async def pause_worker(world: World, seconds: float) -> None:
+    """SIGSTOP a worker for longer than its lease, with work in its hands; then let it go on."""
+    more = _deadline(seconds)
+    lease = world.options.lease_s or 30.0
+    world.desk.delay_s = 0.15
+    while more() or not world.pauses:
+        await asyncio.sleep(1.5)
+        await world.pause(world.rng.choice(world.workers), lease + 1.5)
+        await asyncio.sleep(2.5)
+    world.desk.delay_s = 0.0
+
+
+async def hurt_redis(world: World, seconds: float) -> None:
+    """Kill Redis, leave it away, bring it back, empty it; the database has the facts."""
+    more, redis = _deadline(seconds), world.ground.redis
+    while more():
+        world.fault("redis killed")
+        await world.ground.do(redis.kill)
+        before = world.crowd.acked()
+        await world.flows_again("without redis", FLOWS_S)
+        await asyncio.sleep(2)
+        if world.crowd.acked() == before:
+            world.wrong.append("nothing was taken in while Redis was away")
+        await world.ground.do(redis.start)
+        await world.flows_again("redis back", FLOWS_S)
+        world.fault("redis flushed")
+        await world.ground.do(lambda: _flush(redis.url))
+        await world.flows_again("redis flushed", FLOWS_S)
+        world.fault("redis restarted")
+        await world.ground.do(redis.restart)
+        await world.flows_again("redis restarted", FLOWS_S)
+
+
+def _flush(url: str) -> None:
+    import redis
+
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+
+
+async def hurt_postgres(world: World, seconds: float) -> None:
+    """Kill PostgreSQL, bring it back, and restart it in good order."""
+    more, postgres = _deadline(seconds), world.ground.postgres
+    while more():
+        world.fault("postgres killed")
+        await world.ground.do(lambda: (postgres.kill(), postgres.start()))
+        await world.flows_again("postgres killed", FLOWS_S)
+        world.fault("postgres restarted")
+        await world.ground.do(postgres.restart)
+        await world.flows_again("postgres restarted", FLOWS_S)
+        await asyncio.sleep(1)
+
+
+async def hurt_desk(world: World, seconds: float) -> None:
+    """The helpdesk is away, comes back, answers badly, and takes events without saying so."""
+    more, desk = _deadline(seconds), world.desk
+    while more():
+        world.fault("helpdesk away")
+        await desk.leave()
+        await asyncio.sleep(world.rng.uniform(0.5, 2.5))
+        await desk.start()
+        await world.flows_again("helpdesk back", DESK_FLOWS_S)
+        world.fault("helpdesk answers badly")
+        desk.troubles += [world.rng.choice((0, 0, 500, 503)) for _ in range(12)]
+        await world.flows_again("helpdesk well", DESK_FLOWS_S)
+        desk.troubles += [0, 0, 0, 0]
+        await asyncio.sleep(0.5)
+
+
+async def hurt_platform(world: World, seconds: float) -> None:
+    """The platform acts on a reply and its answer is lost, or it does not act at all."""
+    more = _deadline(seconds)
+    kinds = ("drop_answer", "bad_gateway", "drop_request", "drop_answer")
+    while more():
+        for shop in world.shops.values():
+            world.fault("platform")
+            shop.fail(world.rng.choice(kinds), path="/cgi-bin/message", count=1)
+        await asyncio.sleep(world.rng.uniform(0.3, 1.0))
+
+
+async def kill_all(world: World, seconds: float) -> None:
+    """Web, workers, Redis and PostgreSQL at once, as in a power cut."""
+    more, ground = _deadline(seconds), world.ground
+    while more():
+        await asyncio.sleep(world.rng.uniform(0.5, 2.0))
+        for slot in world.slots:
+            world.kill(slot)
+        await ground.do(lambda: (ground.redis.kill(), ground.postgres.kill()))
+        await ground.do(lambda: (ground.postgres.start(), ground.redis.start()))
+        await world.flows_again("all killed", FLOWS_S + (world.options.lease_s or 30.0))
+
+
+async def kill_some(world: World, seconds: float) -> None:
+    """SIGKILL whoever, at random."""
+    more = _deadline(seconds)
+    while more():
+        await asyncio.sleep(world.rng.uniform(0.5, 2.0))
+        world.kill(world.rng.choice(world.slots))
+
+
+async def stop_in_order(world: World, seconds: float) -> None:
+    """SIGTERM: in good order, within 15 s, with nothing lost, repeated or refused."""
+    more = _deadline(seconds)
+    longest = 0.0
+    while more():
+        for slot in (world.rng.choice(world.webs), world.rng.choice(world.workers)):
+            await asyncio.sleep(world.rng.uniform(0.3, 1.0))
+            longest = max(longest, await world.terminate(slot))
+    world.notes["longest exit"] = round(longest, 1)
+
+
+async def kill_before_commit(world: World, seconds: float) -> None:
+    """Kill both web processes just before a commit, thrice."""
+    for _ in range(3):
+        lives = [slot.lives for slot in world.webs]
+        for slot in world.webs:
+            world.kill(slot, "intake.before_commit:3")
+        for slot, before in zip(world.webs, lives, strict=True):
+            await _lived(slot, before + 2, 10)
+
+
+TRIALS: Mapping[str, Trial] = {
+    "quiet": Trial(quiet, 0.5),
+    "web": Trial(kill_webs),
+    "worker": Trial(kill_workers),
+    "points": Trial(kill_at_points, 2.0),
+    "pause": Trial(pause_worker),
+    "redis": Trial(hurt_redis),
+    "postgres": Trial(hurt_postgres, time_scale=1.0),
+    "helpdesk": Trial(hurt_desk),
+    "platform": Trial(hurt_platform),
+    "together": Trial(kill_all, time_scale=1.0),
+    "sigterm": Trial(stop_in_order),
+    "bells-off": Trial(kill_some, bells=False),
+}
+CONTROLS: Mapping[str, Trial] = {
+    "control-ack": Trial(
+        kill_before_commit, 0.5, sabotage="ack_before_commit", caught_by=("lost",)
+    ),
+    "control-holder": Trial(quiet, 0.5, sabotage="no_partition_holder", caught_by=("reordered",)),
+    "control-epochs": Trial(pause_worker, 0.5, sabotage="no_epochs", caught_by=("late holder",)),
+    "control-resend": Trial(
+        hurt_platform, 0.5, sabotage="resend_ambiguous", caught_by=("said twice",)
+    ),
+}
+"""Builds that break the promise; each must be caught."""
