@@ -158,9 +158,10 @@ def _facts(headers: Headers, event: InboundEvent) -> dict[str, Any]:
     return facts
 
 
-def _sender(sender: Mailbox | None) -> Participant:
+def _sender(sender: Mailbox | None, headers: Headers) -> Participant:
     if sender is None:
-        return Participant("contact", Address("email", "", _NOBODY))
+        name = single_line(headers.text("from"))
+        return Participant("contact", Address("email", "", _NOBODY), name or None)
     return Participant("contact", Address("email", "", sender.address.lower()), sender.name)
 
 
@@ -239,7 +240,7 @@ def _message(
         text=text,
         html=body.html,
         subject=subject or None,
-        sender=_sender(sender),
+        sender=_sender(sender, headers),
         conversation=ConversationRef(thread_key=root or f"mail:{key}"[:300]),
         dedupe_key=key,
         external_id=own,
