@@ -7,12 +7,11 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Literal
-from urllib.parse import parse_qsl
 
-import msgspec
 from msgspec import Meta, Struct
 
 from adapters._wechat_crypto import Box, is_aes_key, is_signed, open_with
+from adapters._wechat_envelope import MAX_BODY, query_of, sealed_in
 from hub.channel import (
     Account,
     Capabilities,
@@ -32,14 +31,9 @@ from outbound.wechat import MEDIA_LIMITS, TEXT_LIMIT, WeChatChecker, WeChatMedia
 __all__ = ["CHANNEL", "WeChatAdapter", "WeChatSettings"]
 
 _API_BASE = "https://api.weixin.qq.com"
-_MAX_BODY = 64 * 1024
-_MAX_QUERY = 4096
 _MAX_ORDER_KEY = 200
 _PLAIN_TEXT = {"content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff"}
 _SUCCESS = Response(200, b"success", _PLAIN_TEXT)
-_ENCRYPT = re.compile(
-    rb"<Encrypt>\s*(?:<!\[CDATA\[\s*([A-Za-z0-9+/=]+)\s*\]\]>|([A-Za-z0-9+/=]+))\s*</Encrypt>"
-)
 _APP_ID = re.compile(r"wx[0-9A-Za-z]{6,30}")
 _TOKEN = re.compile(r"[A-Za-z0-9]{3,32}")
 
@@ -89,41 +83,6 @@ class WeChatSettings(Struct, frozen=True, kw_only=True):
             yield "api_base", f"found {self.api_base!r}, wants a URL such as {_API_BASE}"
 
 
-class _Envelope(Struct):
-    Encrypt: str = ""
-
-
-def _query(request: IntakeRequest) -> dict[str, str]:
-    """The query fields, each of which may stand once.
-
-    Raises:
-        NotAuthentic: one stands twice (the second could hide from the check).
-        NotRecognised: there is too much of it.
-    """
-    if len(request.query) > _MAX_QUERY:
-        raise NotRecognised("the query is too long")
-    pairs = parse_qsl(request.query, keep_blank_values=True)
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise NotAuthentic("a query field stands twice")
-    return fields
-
-
-def _sealed_in(body: bytes) -> str:
-    """The encrypted part of an envelope, XML or JSON; empty when there is none.
-
-    In compatible mode the customer's own text stands before it, so the last one counts.
-    """
-    bare = body.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if bare[:1] == b"{":
-        try:
-            return msgspec.json.decode(bare, type=_Envelope).Encrypt
-        except (ValueError, RecursionError):
-            return ""
-    found = _ENCRYPT.match(body, max(body.rfind(b"<Encrypt>"), 0))
-    return (found[1] or found[2]).decode() if found else ""
-
-
 class WeChatAdapter:
     """The door of one official account."""
 
@@ -141,14 +100,14 @@ class WeChatAdapter:
             return Intake(response=self._handshake(request))
         if request.method != "POST":
             raise NotRecognised(f"method {request.method}")
-        if not request.body or len(request.body) > _MAX_BODY:
+        if not request.body or len(request.body) > MAX_BODY:
             raise NotRecognised(f"a body of {len(request.body)} bytes")
-        body, proof = self._opened(request, _query(request))
+        body, proof = self._opened(request, query_of(request))
         return Intake((self._event(body, proof, request),), response=_SUCCESS)
 
     def _handshake(self, request: IntakeRequest) -> Response:
         """URL verification: the platform wants its ``echostr`` back, to the byte."""
-        query = _query(request)
+        query = query_of(request)
         self._check(query.get("signature"), query)
         if "echostr" not in query:
             raise NotRecognised("no echostr")
@@ -158,7 +117,7 @@ class WeChatAdapter:
         """The message and what proves it genuine: never a weaker proof than the mode asks for."""
         encrypted = query.get("encrypt_type", "aes") == "aes" and "msg_signature" in query
         if encrypted and self._boxes:
-            sealed = _sealed_in(request.body)
+            sealed = sealed_in(request.body)
             if not sealed:
                 raise NotAuthentic("no Encrypt in the body")
             self._check(query["msg_signature"], query, sealed)

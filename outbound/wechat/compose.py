@@ -4,19 +4,16 @@ Sources: https://developers.weixin.qq.com/doc/offiaccount/Customer_Service/Custo
 and …/doc/subscription/guide/product/kf/intro.md (how often, how long)
 """
 
-import hashlib
-import mimetypes
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-import msgspec
-
 from hub.errors import Unsupported, WindowClosed
-from hub.model import Allowance, Draft, Link, Location, Menu, Reply, ReplyAttachment, Template
-from hub.text import clean, split_text
+from hub.model import Allowance, Draft, Link, Menu, Reply, ReplyAttachment, Template
+from hub.text import clean
 from outbound._plain import text_of_html
+from outbound._wechat_parts import fingerprint, kept, noted, place_line, text_parts, type_of
 from outbound.wechat.api import Call, catalogue
 
 __all__ = ["MEDIA_LIMITS", "TEXT_LIMIT", "budget", "compose"]
@@ -40,7 +37,6 @@ _MEDIA_TYPES: Mapping[str, tuple[str, str]] = {
     "audio/mp3": ("voice", ".mp3"),
     "video/mp4": ("video", ".mp4"),
 }
-_DEFAULT_TYPES = {"image": "image/jpeg", "voice": "audio/amr", "video": "video/mp4"}
 _SAFE_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
@@ -102,14 +98,14 @@ class _Composer:
     def apart(self) -> list[Draft]:
         """Every card as a message of its own."""
         cards = [draft for card in self._cards for draft in card.drafts]
-        return _noted([*self._templates, *self._texts(self._lines), *cards], self._notes)
+        return noted([*self._templates, *self._texts(self._lines), *cards], self._notes)
 
     def together(self) -> list[Draft]:
         """Cards that can be read as text go into the text."""
         lines = [*self._lines, *(card.text for card in self._cards if card.text is not None)]
         notes = [*self._notes, "cards merged into the text, to save messages"]
         cards = [draft for card in self._cards if card.text is None for draft in card.drafts]
-        return _noted([*self._templates, *self._texts(lines), *cards], notes)
+        return noted([*self._templates, *self._texts(lines), *cards], notes)
 
     def _read_lines(self, reply: Reply) -> Iterator[str]:
         if reply.subject:
@@ -121,7 +117,7 @@ class _Composer:
             yield from filter(None, [clean(text_of_html(reply.html))])
         if reply.location:
             self._notes.append("location sent as text: this channel cannot send one")
-            yield _place(reply.location)
+            yield place_line(reply.location)
 
     def _read_cards(self, reply: Reply) -> Iterator[_Card]:
         names = (f"media_id_{number}" if number > 1 else "media_id" for number in range(1, 1000))
@@ -143,10 +139,13 @@ class _Composer:
 
     def _texts(self, lines: Sequence[str]) -> list[Draft]:
         send = catalogue().message.send_text
-        return [self._draft(send(self._to, part), text=part) for part in _parts("\n".join(lines))]
+        return [
+            self._draft(send(self._to, part), text=part)
+            for part in text_parts("\n".join(lines), TEXT_LIMIT)
+        ]
 
     def _attachment(self, attachment: ReplyAttachment, name: str) -> Iterator[_Card]:
-        mime_type = _type_of(attachment)
+        mime_type = type_of(attachment)
         kind, ending = _MEDIA_TYPES.get(mime_type, (None, ""))
         size = attachment.size_bytes or len(attachment.content or b"")
         if kind is None or size > MEDIA_LIMITS[kind]:
@@ -180,9 +179,9 @@ class _Composer:
             cost=0,
             form={"media": {"filename": filename, "content_type": mime_type}},
             result=name,
-            fingerprint=_fingerprint(f"{kind}:{name}", attachment),
+            fingerprint=fingerprint(f"{kind}:{name}", attachment),
             fresh_for_s=_MEDIA_FRESH_S,
-            extra={"attachment": _kept(attachment)},
+            extra={"attachment": kept(attachment)},
         )
 
     def _link(self, link: Link) -> _Card:
@@ -213,20 +212,8 @@ class _Composer:
         return self._draft(call, cost=0)
 
 
-def _noted(drafts: Sequence[Draft], notes: Sequence[str]) -> list[Draft]:
-    """*drafts*, the first of which tells what was changed."""
-    if not drafts or not notes:
-        return list(drafts)
-    return [msgspec.structs.replace(drafts[0], note="; ".join(notes)), *drafts[1:]]
-
-
 def _template_value(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {"value": str(value)}
-
-
-def _place(location: Location) -> str:
-    place = f"{location.latitude},{location.longitude}"
-    return f"[location] {location.label}, {place}" if location.label else f"[location] {place}"
 
 
 def _menu_as_text(menu: Menu) -> str:
@@ -238,41 +225,3 @@ def _menu_as_text(menu: Menu) -> str:
 def _choice_link(choice_id: str, label: str) -> str:
     shown, meant = (re.sub(r'["<>&]', " ", text) for text in (label, choice_id))
     return f'<a href="weixin://bizmsgmenu?msgmenucontent={shown}&msgmenuid={meant}">{shown}</a>'
-
-
-def _parts(text: str) -> Iterator[str]:
-    """*text* in parts within the limit; a link (``<a …>…</a>``) that fits stays in one part."""
-    while text:
-        part = split_text(text[: TEXT_LIMIT + 1], TEXT_LIMIT)[0]
-        opened = part.rfind("<a ")
-        if len(part) < len(text) and opened > 0 and "</a>" not in part[opened:]:
-            part = part[:opened]
-        yield part
-        text = text[len(part) :]
-
-
-def _type_of(attachment: ReplyAttachment) -> str:
-    """The file's type as stated, else as its name tells, else the usual one of its kind."""
-    stated = (attachment.mime_type or "").split(";")[0].strip().lower()
-    if stated and stated != "application/octet-stream":
-        return stated
-    name = attachment.filename or attachment.path or ""
-    if name.lower().endswith(".amr"):
-        return "audio/amr"
-    guessed = mimetypes.guess_type(name)[0] if name else None
-    return guessed or _DEFAULT_TYPES.get(attachment.kind, "")
-
-
-def _fingerprint(made: str, attachment: ReplyAttachment) -> str | None:
-    """*made* names the kind and the result, under which an earlier upload has kept its own."""
-    if attachment.sha256:
-        return f"{made}:{attachment.sha256}"
-    if attachment.content is not None:
-        return f"{made}:{hashlib.sha256(attachment.content).hexdigest()}"
-    return None
-
-
-def _kept(attachment: ReplyAttachment) -> dict[str, Any]:
-    """What the sender needs to read the file again, without its bytes."""
-    kept: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(attachment, content=None))
-    return {name: value for name, value in kept.items() if value is not None}

@@ -1,0 +1,66 @@
+"""What composing has in common for the channels of the WeChat family. Pure."""
+
+import hashlib
+import mimetypes
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from hub.model import Draft, Location, ReplyAttachment
+from hub.text import split_text
+
+__all__ = ["fingerprint", "kept", "noted", "place_line", "text_parts", "type_of"]
+
+_DEFAULT_TYPES = {"image": "image/jpeg", "voice": "audio/amr", "video": "video/mp4"}
+
+
+def noted(drafts: Sequence[Draft], notes: Sequence[str]) -> list[Draft]:
+    """*drafts*, the first of which tells what was changed."""
+    if not drafts or not notes:
+        return list(drafts)
+    return [msgspec.structs.replace(drafts[0], note="; ".join(notes)), *drafts[1:]]
+
+
+def place_line(location: Location) -> str:
+    """A place as a line of text."""
+    place = f"{location.latitude},{location.longitude}"
+    return f"[location] {location.label}, {place}" if location.label else f"[location] {place}"
+
+
+def text_parts(text: str, limit: int) -> Iterator[str]:
+    """*text* in parts of *limit* bytes; a link (``<a …>…</a>``) that fits stays in one part."""
+    while text:
+        part = split_text(text[: limit + 1], limit)[0]
+        opened = part.rfind("<a ")
+        if len(part) < len(text) and opened > 0 and "</a>" not in part[opened:]:
+            part = part[:opened]
+        yield part
+        text = text[len(part) :]
+
+
+def type_of(attachment: ReplyAttachment) -> str:
+    """The file's type as stated, else as its name tells, else the usual one of its kind."""
+    stated = (attachment.mime_type or "").split(";")[0].strip().lower()
+    if stated and stated != "application/octet-stream":
+        return stated
+    name = attachment.filename or attachment.path or ""
+    if name.lower().endswith(".amr"):
+        return "audio/amr"
+    guessed = mimetypes.guess_type(name)[0] if name else None
+    return guessed or _DEFAULT_TYPES.get(attachment.kind, "")
+
+
+def fingerprint(made: str, attachment: ReplyAttachment) -> str | None:
+    """*made* names the kind and the result, under which an earlier upload has kept its own."""
+    if attachment.sha256:
+        return f"{made}:{attachment.sha256}"
+    if attachment.content is not None:
+        return f"{made}:{hashlib.sha256(attachment.content).hexdigest()}"
+    return None
+
+
+def kept(attachment: ReplyAttachment) -> dict[str, Any]:
+    """What the sender needs to read the file again, without its bytes."""
+    facts: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(attachment, content=None))
+    return {name: value for name, value in facts.items() if value is not None}
