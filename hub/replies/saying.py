@@ -146,8 +146,11 @@ class LaneRun:
         """A reply does not overtake one that waits for the customer, unless a person said so."""
         if stored.forced or stored.request.template is not None:
             return
-        if await replies.earlier_held(self._core.db, message["conversation_id"], message["seq"]):
+        place = message["conversation_id"], message["seq"]
+        if await replies.earlier_held(self._core.db, *place):
             raise WindowClosed("an earlier reply waits for the customer")
+        if await replies.earlier_queued(self._core.db, *place):
+            raise Changed  # the customer has written since this claim began, and it may go now
 
     async def _closed(
         self, message: Any, outlet: Outlet, error: WindowClosed, tried: Try | None = None

@@ -22,6 +22,7 @@ __all__ = [
     "conversation",
     "conversation_of_event",
     "earlier_held",
+    "earlier_queued",
     "fence",
     "insert_attachment_urls",
     "lock_conversation",
@@ -207,6 +208,17 @@ async def earlier_held(reader: Reader, conversation_id: UUID, seq: int) -> bool:
         "SELECT FROM messages m WHERE m.conversation_id = $1 AND m.direction = 'outbound' "
         "AND m.status = 'held' AND m.seq < $2 AND NOT EXISTS (SELECT FROM drafts d "
         "WHERE d.message_id = m.id AND d.state = 'held') LIMIT 1",
+        conversation_id,
+        seq,
+    )
+    return bool(rows)
+
+
+async def earlier_queued(reader: Reader, conversation_id: UUID, seq: int) -> bool:
+    """Whether a reply before number *seq* of that conversation is yet to be said."""
+    rows = await reader.fetch(
+        "SELECT FROM messages WHERE conversation_id = $1 AND direction = 'outbound' "
+        "AND status IN ('queued', 'sending') AND seq < $2 LIMIT 1",
         conversation_id,
         seq,
     )

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from hub import outbox
 from hub.errors import Unreachable, WindowClosed
 from hub.replies import cancel, resend
+from hub.replies.records import Holder
 from hub.store import Database
 from tests.support.replies import World, acting, failing, until_status
 
@@ -210,3 +212,28 @@ async def test_a_held_reply_is_given_up_in_the_end(db: Database) -> None:
 
     assert await world.told(message) == ["held", "failed"]
     assert (await world.body(message))["error"]["code"] == "hold_expired"
+
+
+async def test_held_replies_that_may_go_meanwhile_are_not_overtaken(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The customer writes while the lane is on its way past replies that it has just held."""
+    world = World(db, windowed=True)
+    conversation = await world.conversation()
+    await world.allow(conversation, 5)
+    messages = [await world.reply(conversation, text) for text in ("1", "2", "3", "4")]
+    hold, held = Holder.hold, []
+
+    async def hold_and_hear(self: Holder, message: Any, *rest: Any) -> None:
+        await hold(self, message, *rest)
+        held.append(message["id"])
+        if len(held) == 2:
+            await writes(world, conversation)
+
+    monkeypatch.setattr(Holder, "hold", hold_and_hear)
+    world.platform.script = failing(world, WindowClosed("45047"))
+    async with world.serving():
+        for message in messages:
+            await until_status(world, message, "sent")
+
+    assert world.platform.texts() == ["1", "2", "3", "4"]
