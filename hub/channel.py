@@ -94,7 +94,9 @@ class IntakeRequest(Struct, frozen=True):
         Raises:
             NotAuthentic: *name* stands more than once (one of them could hide from the check).
         """
-        values = [value for key, value in parse_qsl(self.query, keep_blank_values=True) if key == name]
+        values = [
+            value for key, value in parse_qsl(self.query, keep_blank_values=True) if key == name
+        ]
         if len(values) > 1:
             raise NotAuthentic(f"query field {name} given {len(values)} times")
         return values[0] if values else None
@@ -149,7 +151,9 @@ class Adapter(Protocol):
 class Emit(Protocol):
     """How a listener hands over what it read."""
 
-    async def __call__(self, events: Sequence[InboundEvent], checkpoint: Checkpoint | None = None) -> None:
+    async def __call__(
+        self, events: Sequence[InboundEvent], checkpoint: Checkpoint | None = None
+    ) -> None:
         """Returns when *events* and *checkpoint* are stored, in one transaction.
 
         Only then may the listener acknowledge them upstream. Events already known are not an error.
@@ -445,7 +449,7 @@ def reply_state(
     if not free:
         return None, 0, modes
     untils = [a.until for a in free if a.until is not None]
-    remaining = None if any(count is None for count in counts) else sum(c for c in counts if c is not None)
+    remaining = (
+        None if any(count is None for count in counts) else sum(c for c in counts if c is not None)
+    )
     return (max(untils) if len(untils) == len(free) else None), remaining, modes
-
-

@@ -31,7 +31,9 @@ def _load(point: EntryPoint, kind: type[Channel] | type[Destination]) -> Install
         if not isinstance(value, Channel | Destination) or not isinstance(value, kind):
             raise TypeError(f"{point.value} is {type(value).__name__}, not {kind.__name__}")
         if value.key != point.name:
-            raise ValueError(f"{point.value} calls itself {value.key!r}, its entry point {point.name!r}")
+            raise ValueError(
+                f"{point.value} calls itself {value.key!r}, its entry point {point.name!r}"
+            )
     except Exception as error:  # a broken plug-in must not take the others down
         return Installed(point.name, package, version, None, f"{type(error).__name__}: {error}")
     return Installed(point.name, package, version, value, None)
