@@ -252,6 +252,7 @@ class _Reader:
         if value.startswith("file:"):
             try:
                 text = Path(value.removeprefix("file:")).read_text(encoding="utf-8")
+                text = text.removesuffix("\n").removesuffix("\r")  # as every editor leaves it
             except OSError as error:
                 self.wrong(key, f"cannot read {value.removeprefix('file:')!r}: {error.strerror}")
         if text != text.strip():

@@ -151,3 +151,10 @@ def test_a_port_apart_for_the_admin(tmp_path: Path) -> None:
     assert load(write(tmp_path, "[hub]\nadmin_port = 8081\n"), {}).hub.admin_port == 8081
     (line,) = mistakes(tmp_path, "[hub]\nadmin_port = 99999\n")
     assert line.startswith("hub.admin_port: found 99999")
+
+
+def test_a_secret_file_may_end_with_a_line_end(tmp_path: Path) -> None:
+    """Every editor and `echo` leave one there: no word about it."""
+    (tmp_path / "secret").write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")
+    text = DESK.replace("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", f"file:{tmp_path}/secret")
+    assert load(write(tmp_path, text), {}).warnings == ()
