@@ -10,6 +10,7 @@ import structlog
 
 from hub.channel import Bell
 from hub.core import Core
+from hub.errors import BadCredentials
 from hub.model import Checkpoint, InboundEvent
 from hub.settings import AccountPlan
 from hub.store import AWAY, Transaction, leases
@@ -28,6 +29,7 @@ __all__ = ["Listening", "StoreEmit"]
 LOOK_S = 2.0
 RENEW_S = 10.0
 MIN_PAUSE_S, MAX_PAUSE_S = 1.0, 300.0
+REFUSED_PAUSE_S = 900.0
 SOUND_AFTER_S = 60.0
 
 _log = structlog.get_logger("hub.listening")
@@ -142,20 +144,20 @@ class Listening:
             except (LeaseLost, *AWAY) as error:
                 _log.warning("listener_let_go", account=plan.account.name, error=repr(error))
             except Exception as error:
-                _log.warning("listener_failed", account=plan.account.name, error=repr(error))
-                with contextlib.suppress(*AWAY):
-                    await note_listener(
-                        self._core.db,
-                        plan.account.name,
-                        "failing",
-                        f"{type(error).__name__}: {error}",
-                    )
+                await self._note_failure(plan, error)
                 if asyncio.get_running_loop().time() - started > SOUND_AFTER_S:
                     pause = MIN_PAUSE_S
-                await asyncio.sleep(pause)
+                # Providers lock a mailbox that is tried again and again with a wrong password.
+                await asyncio.sleep(REFUSED_PAUSE_S if isinstance(error, BadCredentials) else pause)
                 pause = min(pause * 2, MAX_PAUSE_S)
                 continue
             await asyncio.sleep(LOOK_S)
+
+    async def _note_failure(self, plan: AccountPlan, error: Exception) -> None:
+        _log.warning("listener_failed", account=plan.account.name, error=repr(error))
+        text = f"{type(error).__name__}: {error}"
+        with contextlib.suppress(*AWAY):
+            await note_listener(self._core.db, plan.account.name, "failing", text)
 
     @asynccontextmanager
     async def _lease(self, plan: AccountPlan) -> AsyncIterator[int | None]:

@@ -10,6 +10,7 @@ import pytest
 from hub.bells import Bells
 from hub.channel import Bell, Emit, Wake
 from hub.core import Core
+from hub.errors import BadCredentials
 from hub.listening import Listening, StoreEmit
 from hub.model import Checkpoint
 from hub.store import leases
@@ -123,6 +124,23 @@ async def test_a_listener_that_fails_is_shown_and_tried_again(database_url: str)
         assert (
             await AccountState.get(name="shop")
         ).listener_error == "RuntimeError: wrong password"
+
+
+async def test_refused_credentials_are_not_tried_again_and_again(database_url: str) -> None:
+    """A wrong password costs one login a quarter of an hour: providers lock mailboxes."""
+    tries = []
+
+    class Refused:
+        async def listen(self, emit: Emit, wake: Wake) -> None:
+            tries.append(1)
+            raise BadCredentials("authentication failed")
+
+    async with opened(database_url, SETTINGS) as core:
+        with_listener(core, Refused())
+        async with background(Listening(core).run()):
+            await eventually(lambda: AccountState.filter(listener_state="failing").exists())
+            await asyncio.sleep(1.5)
+        assert tries == [1]
 
 
 async def test_bells_reach_other_processes(redis_url: str) -> None:
