@@ -94,10 +94,10 @@ def test_a_missing_variable_is_named(tmp_path: Path) -> None:
         load(path, {})
 
 
-def test_a_secret_from_a_file_loses_its_line_end_with_a_warning(tmp_path: Path) -> None:
-    """`file:` reads a file; a trailing newline is left out, and told."""
+def test_a_secret_from_a_file_loses_its_spaces_with_a_warning(tmp_path: Path) -> None:
+    """`file:` reads a file; what was copied along with the secret is left out, and told."""
     secret = tmp_path / "secret"
-    secret.write_text("0123456789abcdef0123456789abcdef\n")
+    secret.write_text(" 0123456789abcdef0123456789abcdef\n\n")
     text = WECHAT.replace("${WX_SECRET}", f"file:{secret}")
     settings = load(write(tmp_path, text), {})
     assert settings.accounts["shop"].account.settings.app_secret == Secret(ENVIRONMENT["WX_SECRET"])
