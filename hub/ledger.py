@@ -18,6 +18,7 @@ from hub.store import Transaction
 from hub.store import ledger as rows
 from hub.store.inbox import short_key
 from hub.store.ledger import NewAllowance, Reader
+from hub.text import clean
 
 __all__ = [
     "exhaust",
@@ -48,9 +49,9 @@ def _row(conversation_id: UUID, account: str, allowance: Allowance) -> NewAllowa
     return NewAllowance(
         conversation_id,
         account,
-        allowance.trigger[:32],
+        clean(allowance.trigger)[:32],
         short_key(allowance.key),
-        allowance.group[:32] if allowance.group else None,
+        clean(allowance.group)[:32] if allowance.group else None,
         allowance.mode,
         allowance.opened_at,
         allowance.until,

@@ -6,7 +6,7 @@ one transaction that also gives the partition back.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -28,7 +28,7 @@ from hub.ingest.filing import (
 )
 from hub.model import Attachment, InboundEvent, Message, Result
 from hub.settings import AccountPlan, Settings
-from hub.store import AWAY, Transaction
+from hub.store import AWAY, TROUBLE, Transaction
 from hub.store.inbox import (
     Claimed,
     InboxRow,
@@ -37,14 +37,17 @@ from hub.store.inbox import (
     keep_partitions,
     park,
     read_claimed,
+    release_all,
     release_partitions,
 )
 
 __all__ = ["Choice", "Choose", "Facts", "Filed", "Ingester", "Parsers", "conversation_json"]
 
 BATCH = 500
+BATCH_BYTES = 32 << 20
 MAX_PARTITIONS = 64
 MAX_CRASHES = 3
+LONE_CRASHES = 2
 RENEW_S = 10.0
 POLL_S = 1.0
 RACES = 10
@@ -80,33 +83,83 @@ class Ingester:
         self._choose = choose
         self._parsers = parsers
         self._keep = keep
+        self._dropped: list[Claimed] = []
         self.filed = 0
 
     async def run(self) -> None:
-        """File until cancelled; the database may come and go."""
-        while True:
-            try:
-                while await self.once():
-                    pass
-            except AWAY as error:
-                _log.warning("database_away", error=type(error).__name__)
-                await asyncio.sleep(0.5)
-            await self._core.bells.wait("ingest", POLL_S)
+        """File until cancelled; the database may come and go.
 
-    async def once(self) -> int:
-        """File one batch; how many rows it took."""
+        Hostile channels are filed beside the others, which never wait for a parser.
+        """
+        slow: asyncio.Task[int] | None = None
+        try:
+            while True:
+                if slow is None or slow.done():
+                    if slow is not None:
+                        slow.result()
+                    slow = asyncio.create_task(self._drain(hostile=True), name="ingest-hostile")
+                    slow.add_done_callback(self._look_again)
+                await self._drain(hostile=False)
+                await self._core.bells.wait("ingest", POLL_S)
+        finally:
+            if slow is not None:
+                slow.cancel()
+                await asyncio.gather(slow, return_exceptions=True)
+            with contextlib.suppress(*AWAY):
+                await release_all(self._core.db, self._core.name)
+
+    def _look_again(self, slow: "asyncio.Task[int]") -> None:
+        if not slow.cancelled() and (slow.exception() or slow.result()):
+            self._core.bells.ring_here("ingest")
+
+    async def _drain(self, *, hostile: bool) -> int:
+        """File until nothing waits; how many rows."""
+        total = 0
+        try:
+            while count := await self.once(hostile):
+                total += count
+        except AWAY as error:
+            _log.warning("database_away", error=type(error).__name__)
+            await asyncio.sleep(0.5)
+        return total
+
+    async def once(self, hostile: bool | None = None) -> int:
+        """File one batch, of hostile channels, of the others, or (None) of all; how many rows it took."""
         settings = self._core.settings
-        accounts = list(settings.accounts)
+        accounts = [
+            name
+            for name, plan in settings.accounts.items()
+            if hostile is None or plan.channel.hostile is hostile
+        ]
+        if not accounts:
+            return 0
+        if self._dropped:
+            await release_partitions(self._core.db, self._dropped)
+            self._dropped = []
         claimed = await claim_partitions(self._core.db, self._core.name, accounts, MAX_PARTITIONS)
         if not claimed:
             return 0
         failpoint("ingest.claimed")
-        async with self._renewing(claimed):
-            rows = await read_claimed(self._core.db, claimed, max(8, BATCH // len(claimed)))
-            rows = await self._suspects_alone(claimed, rows)
-            reads = await self._read_all(settings, rows)
-            failpoint("ingest.before_commit")
-            await self._file(settings, claimed, reads)
+        try:
+            async with self._renewing(claimed):
+                return await self._take(settings, claimed)
+        except BaseException:
+            self._dropped = [*self._dropped, *claimed]
+            raise
+
+    async def _take(self, settings: Settings, claimed: Sequence[Claimed]) -> int:
+        each = max(8, BATCH // len(claimed))
+        rows = await read_claimed(self._core.db, claimed, each, BATCH_BYTES)
+        rows = await self._suspects_alone(claimed, rows)
+        lone = next((row for row in rows if row.crashes >= LONE_CRASHES), None)
+        if lone is not None:  # nobody else may be blamed if it ends this process too
+            rows = [lone]
+            others = [one for one in claimed if one.id != lone.partition_id]
+            claimed = [one for one in claimed if one.id == lone.partition_id]
+            await release_partitions(self._core.db, others)
+        reads = await self._read_all(settings, rows)
+        failpoint("ingest.before_commit")
+        await self._file(settings, claimed, reads)
         return max(len(rows), 1)
 
     @asynccontextmanager
@@ -114,7 +167,7 @@ class Ingester:
         async def renew() -> None:
             while True:
                 await asyncio.sleep(RENEW_S)
-                with contextlib.suppress(*AWAY):
+                with contextlib.suppress(*TROUBLE):
                     await keep_partitions(self._core.db, claimed)
 
         task = asyncio.create_task(renew(), name="ingest-renew")
@@ -129,24 +182,26 @@ class Ingester:
         self, claimed: Sequence[Claimed], rows: Sequence[InboxRow]
     ) -> list[InboxRow]:
         """The rows to file now: one that may have killed a process is tried alone, thrice at most."""
-        expired = {one.id for one in claimed if one.expired}
-        suspects = [row.id for row in rows if row.partition_id in expired]
+        suspects = _suspects(claimed, rows)
         if suspects:
-            await count_crash(self._core.db, suspects, "the process that was filing it ended")
+            text = "the process that was filing it ended"
+            await count_crash(self._core.db, list(suspects), text)
         chosen: list[InboxRow] = []
+        begun: set[str] = set()
         closed: set[str] = set()
-        for row in rows:
+        for found in rows:
+            row = found._replace(crashes=found.crashes + (found.id in suspects))
             if row.partition_id in closed:
                 continue
-            crashes = row.crashes + (row.partition_id in expired)
-            if crashes > MAX_CRASHES:
+            if row.crashes > MAX_CRASHES:
                 await park(self._core.db, row.id, f"crashed {row.crashes} times")
                 _log.error("row_parked", inbox_id=row.id, account=row.account)
                 continue
-            if crashes:
+            if row.crashes:
                 closed.add(row.partition_id)
-                if any(other.partition_id == row.partition_id for other in chosen):
+                if row.partition_id in begun:
                     continue  # it comes next, alone
+            begun.add(row.partition_id)
             chosen.append(row)
         return chosen
 
@@ -167,12 +222,7 @@ class Ingester:
     async def _meaning(self, plan: AccountPlan, row: InboxRow) -> Sequence[Result] | None:
         """What *row* means; None when it cannot be told: it was parked, or it is tried again."""
         try:
-            if plan.channel.hostile:
-                results: Iterable[Result] = await self._parsers.normalize(
-                    plan.channel.key, row.event, plan.account
-                )
-            else:
-                results = list(plan.channel.normalize(row.event, plan.account))
+            results = await self._results(plan, row.event)
             return [await self._with_files(one) for one in results]
         except AWAY:
             raise
@@ -185,6 +235,14 @@ class Ingester:
             else:
                 await park(self._core.db, row.id, text)
             return None
+
+    async def _results(self, plan: AccountPlan, event: InboundEvent) -> Sequence[Result]:
+        if plan.channel.hostile:
+            return await self._parsers.normalize(plan.channel.key, event, plan.account)
+        try:
+            return list(plan.channel.normalize(event, plan.account))
+        except AWAY as error:  # a time out of range is an OSError too
+            raise ValueError(f"{type(error).__name__}: {error}") from error
 
     async def _with_files(self, one: Result) -> Result:
         if not isinstance(one, Message) or all(a.content is None for a in one.attachments):
@@ -202,11 +260,11 @@ class Ingester:
             return
         try:
             filed = await self._transact(settings, claimed, reads)
-        except AWAY:
+        except TROUBLE:
             raise
-        except Exception as error:
+        except Exception:
             _log.exception("filing_failed", rows=len(reads))
-            await self._file_alone(settings, claimed, reads, error)
+            await self._file_alone(settings, claimed, reads)
             return
         self._ring(filed)
 
@@ -224,28 +282,22 @@ class Ingester:
         raise RuntimeError("other processes kept filing the same messages")
 
     async def _file_alone(
-        self,
-        settings: Settings,
-        claimed: Sequence[Claimed],
-        reads: Sequence[Read],
-        error: Exception,
+        self, settings: Settings, claimed: Sequence[Claimed], reads: Sequence[Read]
     ) -> None:
-        """The batch failed: file the first row of each partition alone, or park it."""
-        firsts = {read.row.partition_id: read for read in reversed(reads)}
-        for one in claimed:
-            read = firsts.get(one.id)
+        """The batch failed: file each row alone, in order, and park what cannot be filed.
+
+        The first row gives its partition back; the epoch still fences the rows after it.
+        """
+        owners = {one.id: one for one in claimed}
+        for read in reads:
             try:
-                if read is None:
-                    await release_partitions(self._core.db, [one])
-                    continue
-                self._ring(await self._transact(settings, [one], [read]))
-            except AWAY:
+                self._ring(await self._transact(settings, [owners[read.row.partition_id]], [read]))
+            except TROUBLE:
                 raise
-            except Exception as alone:
-                assert read is not None  # noqa: S101
+            except Exception as error:
                 _log.exception("row_parked", inbox_id=read.row.id)
-                await park(self._core.db, read.row.id, f"{type(alone).__name__}: {alone}")
-                await release_partitions(self._core.db, [one])
+                await park(self._core.db, read.row.id, f"{type(error).__name__}: {error}")
+        await release_partitions(self._core.db, claimed)
 
     def _ring(self, filed: Filed) -> None:
         self.filed += filed.messages
@@ -255,3 +307,21 @@ class Ingester:
             self._core.bells.ring("reply")
         if filed.media:
             self._core.bells.ring("media")
+
+
+def _suspects(claimed: Sequence[Claimed], rows: Sequence[InboxRow]) -> set[int]:
+    """Which rows may have ended the last holder of their partition: one that was alone, or all up to
+    one that would have been alone."""
+    expired = {one.id for one in claimed if one.expired}
+    suspects: set[int] = set()
+    begun: set[str] = set()
+    for row in rows:
+        if row.partition_id not in expired:
+            continue
+        if row.crashes:
+            expired.discard(row.partition_id)
+            if row.partition_id in begun:
+                continue
+        begun.add(row.partition_id)
+        suspects.add(row.id)
+    return suspects

@@ -29,7 +29,7 @@ from hub.store import Transaction
 from hub.store import filing as rows
 from hub.store.filing import ConversationRow, NewMessage
 from hub.store.inbox import Claimed, InboxRow, finish, release_partitions, short_key
-from hub.text import single_line
+from hub.text import clean, single_line
 
 __all__ = ["Choose", "Facts", "Filed", "Raced", "Read", "file_batch"]
 
@@ -80,8 +80,14 @@ class Raced(Exception):
 
 
 def _tidy_address(address: Address) -> Address:
-    value = short_key(address.value)
-    return address if value == address.value else Address(address.scheme, address.scope, value)
+    scope, value = clean(address.scope), short_key(address.value)
+    if (scope, value) == (address.scope, address.value):
+        return address
+    return Address(address.scheme, scope, value)
+
+
+def _name(one: Message | Notice) -> str | None:
+    return clean(one.sender.name) if one.sender and one.sender.name else None
 
 
 class _Batch:
@@ -118,7 +124,7 @@ class _Batch:
         ]
         self.threads = await rows.find_threads(self.tx, hints)
         placed = [(read, one) for read, one in said if one.sender and one.conversation]
-        names = {_home(one): one.sender.name if one.sender else None for _, one in placed}
+        names = {_home(one): _name(one) for _, one in placed}
         self.contacts = await rows.contacts_of(self.tx, names, self.now)
         keys = {key for read, one in placed for key in _keys(read.row.account, one)}
         for conversation in await rows.lock_conversations(self.tx, keys, self.threads.values()):
@@ -154,7 +160,7 @@ class _Batch:
             channel=read.row.channel,
             thread_key=key[1],
             contact_id=self.contacts[home],
-            contact_name=one.sender.name if one.sender else None,
+            contact_name=_name(one),
             address=home,
             is_group=bool(one.conversation and one.conversation.is_group),
             queue=self.choose(_facts(one, is_new=True)).queue,
@@ -182,7 +188,8 @@ class _Batch:
         own = new_id()
         conversation.last_seq += 1
         conversation.last_inbound_at = read.row.event.received_at
-        conversation.reply_context = message.reply_context
+        context = to_json(message.reply_context)
+        conversation.reply_context = msgspec.Raw(context.encode())
         self.changed[conversation.id] = conversation
         self.spoken.add(conversation.id)
         shown = self._shown(read, message, conversation, own)
@@ -198,7 +205,7 @@ class _Batch:
                 short_key(message.dedupe_key),
                 short_key(message.external_id) if message.external_id else None,
                 body,
-                to_json(message.reply_context),
+                context,
                 read.row.id,
             )
         )
@@ -234,8 +241,14 @@ class _Batch:
     def _file(self, attachment: Attachment, message_id: UUID, account: str) -> Attachment:
         own = new_id()
         public = show_id("att", own)
+        size = attachment.size_bytes
         shown = msgspec.structs.replace(
-            attachment, id=public, content=None, url=f"{self._base}/v1/attachments/{public}"
+            attachment,
+            id=public,
+            content=None,
+            url=f"{self._base}/v1/attachments/{public}",
+            source=msgspec.json.decode(to_json(attachment.source)),
+            size_bytes=size if size is not None and 0 <= size <= LARGEST_SIZE else None,
         )
         self.files.append((own, message_id, account, shown))
         return shown
@@ -264,7 +277,7 @@ class _Batch:
         if conversation.state == "resolved":
             conversation.case_number += 1
             conversation.queue = choice.queue
-        elif not choice.sticky:
+        elif not choice.sticky or conversation.queue not in self.settings.queues:
             conversation.queue = choice.queue
         conversation.state = "open"
         if (conversation.state, conversation.queue) != before:
@@ -299,7 +312,7 @@ class _Batch:
                 read.row.account,
                 read.row.channel,
                 where,
-                notice.kind[:64],
+                clean(notice.kind)[:64],
                 key,
                 body,
                 read.row.id,
@@ -330,7 +343,8 @@ class _Batch:
             self.tx, sorted(self.changed.values(), key=_by_id), self.now
         )
         await rows.attach(self.tx, self.files, self.now)
-        await rows.insert_notices(self.tx, self.notices, self.now)
+        if await rows.insert_notices(self.tx, self.notices, self.now) < len(self.notices):
+            raise Raced
         await rows.remember_ids(self.tx, self.ids)
         await ledger.open_allowances(self.tx, self.allowances)
         created = [
@@ -341,6 +355,7 @@ class _Batch:
 
 
 _NOBODY = UUID(int=0)
+LARGEST_SIZE = (1 << 63) - 1
 
 
 def _by_id(conversation: ConversationRow) -> bytes:
@@ -370,7 +385,7 @@ def _facts(one: Message | Notice, *, is_new: bool) -> Facts:
         one.channel,
         one.account,
         one.kind,
-        one.text,
+        clean(one.text),
         one.subject if isinstance(one, Message) else None,
         one.sender.address.value if one.sender else "",
         is_new,

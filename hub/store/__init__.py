@@ -1,5 +1,5 @@
 """The only place that knows tables."""
 
-from hub.store.database import AWAY, Database, Transaction, UnsafeDatabase, migrate
+from hub.store.database import AWAY, TROUBLE, Database, Transaction, UnsafeDatabase, migrate
 
-__all__ = ["AWAY", "Database", "Transaction", "UnsafeDatabase", "migrate"]
+__all__ = ["AWAY", "TROUBLE", "Database", "Transaction", "UnsafeDatabase", "migrate"]

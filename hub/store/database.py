@@ -13,7 +13,7 @@ from tortoise import Tortoise
 from tortoise.connection import get_connection
 from tortoise.migrations.api import migrate as run_migrations
 
-__all__ = ["Database", "UnsafeDatabase", "migrate"]
+__all__ = ["AWAY", "TROUBLE", "Database", "Transaction", "UnsafeDatabase", "migrate"]
 
 T = TypeVar("T")
 
@@ -23,17 +23,18 @@ RETRY = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InternalClientError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
     asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.OutOfMemoryError,
-    asyncpg.DiskFullError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
     OSError,
     TimeoutError,
 )
 """What says that the database is away or cannot write now, and may be back in a moment."""
+TROUBLE = (*AWAY, *RETRY, asyncpg.SyntaxOrAccessError, asyncpg.ObjectNotInPrerequisiteStateError)
+"""What says nothing about the rows: besides AWAY, locks, and a schema that is not migrated."""
 
 _log = structlog.get_logger("hub.store")
 

@@ -48,7 +48,7 @@ class ConversationRow(msgspec.Struct, kw_only=True):
     last_seq: int
     subject: str | None
     tags: list[str]
-    reply_context: Mapping[str, Any]
+    reply_context: Mapping[str, Any] | msgspec.Raw
     last_inbound_at: datetime | None
     created_at: datetime
     contact_name: str | None = None
@@ -297,20 +297,24 @@ async def insert_notices(
     tx: Transaction,
     notices: Sequence[tuple[UUID, str, str, UUID | None, str, str, str, int]],
     at: datetime,
-) -> None:
-    """Insert notices: (id, account, channel, conversation, kind, dedupe key, body, inbox id)."""
+) -> int:
+    """Insert notices: (id, account, channel, conversation, kind, dedupe key, body, inbox id).
+
+    How many were new (fewer: another process filed one meanwhile).
+    """
     if not notices:
-        return
-    await tx.fetch(
+        return 0
+    rows = await tx.fetch(
         "INSERT INTO notices (id, account, channel, conversation_id, kind, dedupe_key, body, inbox_id, "
         "created_at) SELECT u.id, u.account, u.channel, u.conversation, u.kind, u.dedupe_key, "
         "u.body::jsonb, u.inbox_id, $9 "
         "FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[], "
         "$8::bigint[]) AS u (id, account, channel, conversation, kind, dedupe_key, body, inbox_id) "
-        "ON CONFLICT DO NOTHING",
+        "ON CONFLICT DO NOTHING RETURNING id",
         *[list(column) for column in zip(*notices, strict=True)],
         at,
     )
+    return len(rows)
 
 
 async def remember_ids(tx: Transaction, ids: Sequence[tuple[str, str, UUID, UUID | None]]) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "park",
     "read_claimed",
     "refile",
+    "release_all",
     "release_partitions",
     "save_checkpoint",
     "short_key",
@@ -35,6 +36,7 @@ __all__ = [
 PARTITIONS = 16
 LEASE = "interval '30 seconds'"
 KEY_LIMIT = 200
+MOST_BYTES = 32 << 20
 
 INSERT = """
 INSERT INTO inbox (account, channel, partition, order_key, dedupe_key, headers, body, proof, received_at,
@@ -200,18 +202,28 @@ async def claim_partitions(
     return [Claimed(*row) for row in rows]
 
 
-async def read_claimed(db: Database, claimed: Sequence[Claimed], each: int) -> list[InboxRow]:
-    """The next *each* waiting rows of each partition, in id order within it."""
+async def read_claimed(
+    db: Database, claimed: Sequence[Claimed], each: int, most_bytes: int = MOST_BYTES
+) -> list[InboxRow]:
+    """The next *each* waiting rows of each partition, in id order within it.
+
+    Fewer when their bodies have more than *most_bytes* in all; one at least.
+    """
     rows = await db.fetch(
-        "SELECT i.id, c.id AS partition_id, i.account, i.channel, i.dedupe_key, i.order_key, i.body, "
-        "i.received_at, i.headers, i.proof, i.crashes "
+        "SELECT i.id, i.partition_id, i.account, i.channel, i.dedupe_key, i.order_key, i.body, "
+        "i.received_at, i.headers, i.proof, i.crashes FROM ("
+        "SELECT w.*, c.id AS partition_id, COALESCE(sum(octet_length(w.body)) OVER ("
+        "ORDER BY w.place, w.id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before "
         "FROM unnest($1::text[], $2::text[], $3::smallint[]) AS c (id, account, number) "
-        "CROSS JOIN LATERAL (SELECT * FROM inbox w WHERE w.account = c.account "
-        "AND w.partition = c.number AND w.state = 0 ORDER BY w.id LIMIT $4) i",
+        "CROSS JOIN LATERAL (SELECT *, row_number() OVER () AS place FROM ("
+        "SELECT * FROM inbox w WHERE w.account = c.account "
+        "AND w.partition = c.number AND w.state = 0 ORDER BY w.id LIMIT $4) next) w) i "
+        "WHERE i.before < $5",
         [one.id for one in claimed],
         [one.account for one in claimed],
         [one.number for one in claimed],
         each,
+        most_bytes,
     )
     return sorted((_inbox_row(row) for row in rows), key=lambda row: row.id)
 
@@ -231,15 +243,24 @@ def _inbox_row(row: Any) -> InboxRow:
 
 
 async def keep_partitions(db: Database, claimed: Sequence[Claimed]) -> set[str]:
-    """Renew the leases that are still ours; returns their ids."""
+    """Renew the leases that are still ours and were not given up; returns their ids."""
     rows = await db.fetch(
         f"UPDATE partitions p SET lease_until = clock_timestamp() + {LEASE} "
         "FROM unnest($1::text[], $2::bigint[]) AS c (id, epoch) "
-        "WHERE p.id = c.id AND p.epoch = c.epoch RETURNING p.id",
+        "WHERE p.id = c.id AND p.epoch = c.epoch AND p.lease_until > '-infinity' RETURNING p.id",
         [one.id for one in claimed],
         [one.epoch for one in claimed],
     )
     return {row["id"] for row in rows}
+
+
+async def release_all(db: Database, holder: str) -> None:
+    """Give up all that the process *holder*, which ends, still holds."""
+    await db.fetch(
+        "UPDATE partitions SET lease_until = '-infinity' "
+        "WHERE holder = $1 AND lease_until > '-infinity'",
+        holder,
+    )
 
 
 async def release_partitions(where: Database | Transaction, claimed: Sequence[Claimed]) -> set[str]:
@@ -280,9 +301,11 @@ async def count_crash(db: Database, ids: Sequence[int], error: str) -> None:
 
 
 async def park(db: Database, row_id: int, error: str) -> None:
-    """Set a row aside that cannot be filed; ``hub replay`` brings it back."""
+    """Set a waiting row aside that cannot be filed; ``hub replay`` brings it back."""
     await db.fetch(
-        "UPDATE inbox SET state = 2, error = $2 WHERE id = $1", row_id, clean(error)[:2000]
+        "UPDATE inbox SET state = 2, error = $2 WHERE id = $1 AND state = 0",
+        row_id,
+        clean(error)[:2000],
     )
 
 
