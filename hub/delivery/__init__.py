@@ -42,6 +42,8 @@ from hub.store.lanes import (
 __all__ = ["Deliverer", "replay"]
 
 POLL_S = 1.0
+DRAIN_S, ROUND_S, WRITTEN_S = 8.0, 1.0, 1.0
+"""At the end of a process: for requests under way, for a claim, for outcomes to be on disk."""
 EACH = 20
 RENEW_AFTER_S = 10.0
 TRIES = 3
@@ -59,6 +61,7 @@ class Deliverer:
         self._targets: dict[str, Target] = {}
         self._recorder = Recorder(core)
         self._serving: set[asyncio.Task[None]] = set()
+        self._stopping = False
         self._looked = 0.0
         self.delivered = 0
         self.failed = 0
@@ -69,7 +72,7 @@ class Deliverer:
         try:
             while True:
                 try:
-                    await self._round()
+                    await self._whole_round()
                 except AWAY as error:
                     _log.warning("database_away", error=type(error).__name__)
                     await asyncio.sleep(0.5)
@@ -80,13 +83,24 @@ class Deliverer:
             for target in self._targets.values():
                 await target.fetcher.close()
 
+    async def _whole_round(self) -> None:
+        """One round, which is not left half done: a claim that nobody serves would hold its lanes."""
+        round_ = asyncio.ensure_future(self._round())
+        try:
+            await asyncio.shield(round_)
+        except asyncio.CancelledError:
+            await asyncio.wait([round_], timeout=ROUND_S)
+            round_.cancel()
+            raise
+
     async def _drain(self) -> None:
-        """Let requests under way end, for at most as long as the shutdown allows."""
+        """Let requests under way end, for at most as long as the shutdown allows; give lanes back."""
+        self._stopping = True
         if self._serving:
-            _, late = await asyncio.wait(self._serving, timeout=8.0)
+            _, late = await asyncio.wait(self._serving, timeout=DRAIN_S)
             for task in late:
                 task.cancel()
-        await asyncio.sleep(0.05)
+        await self._recorder.written(WRITTEN_S)
 
     async def _round(self) -> None:
         await self._reconcile()
@@ -203,6 +217,8 @@ class Deliverer:
         pending: Done | None = None
         try:
             for head in lane.heads:
+                if self._stopping:
+                    break
                 if time.monotonic() - renewed > RENEW_AFTER_S:
                     started = time.monotonic()
                     await self._recorder.add(Done(lane.id, lane.epoch, None, (), False))
@@ -222,10 +238,16 @@ class Deliverer:
                 told = self._recorder.add(pending)
                 if last and await told:
                     self._core.bells.ring("deliver")
-            if pending is None:
+            if pending is None or not pending.release:
                 await self._release(lane)
         except Lost:
             _log.info("lane_lost", lane=lane.id)
+        except AWAY as error:
+            _log.warning("database_away", error=type(error).__name__)
+            await self._release(lane)
+        except asyncio.CancelledError:
+            self._recorder.add(Done(lane.id, lane.epoch, None, (), True))
+            raise
 
     async def _recovered(self, target: Target) -> None:
         await close_breaker(self._core.db, target.plan.target.name)

@@ -1,6 +1,7 @@
 """Outcomes written with group commit."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 
 import structlog
@@ -11,6 +12,8 @@ from hub.store import AWAY
 from hub.store.lanes import Done, record
 
 __all__ = ["Lost", "Recorder"]
+
+AGAIN_S = 0.3
 
 _log = structlog.get_logger("hub.delivery")
 
@@ -37,6 +40,8 @@ class Recorder:
         self._core = core
         self._waiting: dict[int, tuple[Done, list[asyncio.Future[bool]]]] = {}
         self._due = asyncio.Event()
+        self._all_written = asyncio.Event()
+        self._all_written.set()
 
     def add(self, done: Done) -> "asyncio.Future[bool]":
         """Write *done* soon; the future tells whether the lane has more work, or raises Lost."""
@@ -47,6 +52,7 @@ class Recorder:
     def _wait(self, done: Done, futures: list["asyncio.Future[bool]"]) -> None:
         old, before = self._waiting.get(done.lane, (None, []))
         self._waiting[done.lane] = (_merged(old, done) if old else done, [*before, *futures])
+        self._all_written.clear()
         self._due.set()
 
     async def run(self) -> None:
@@ -59,11 +65,26 @@ class Recorder:
                 await self._write(batch)
             except AWAY as error:
                 _log.warning("database_away", error=type(error).__name__)
-                newer, self._waiting = self._waiting, batch
-                for done, futures in newer.values():
-                    self._wait(done, futures)
-                await asyncio.sleep(0.3)
-                self._due.set()
+                await self._again(batch)
+            except Exception as error:  # a deadlock, say: whoever waits for this must not hang
+                _log.error("not_recorded", error=repr(error))
+                await self._again(batch)
+            else:
+                if not self._waiting:
+                    self._all_written.set()
+
+    async def _again(self, batch: dict[int, tuple[Done, list["asyncio.Future[bool]"]]]) -> None:
+        newer, self._waiting = self._waiting, batch
+        for done, futures in newer.values():
+            self._wait(done, futures)
+        await asyncio.sleep(AGAIN_S)
+        self._due.set()
+
+    async def written(self, seconds: float) -> None:
+        """Returns when all that was added is written, or after *seconds*."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._all_written.wait()
 
     async def _write(self, batch: Mapping[int, tuple[Done, list["asyncio.Future[bool]"]]]) -> None:
         if not batch:

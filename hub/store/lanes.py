@@ -132,7 +132,8 @@ WITH r AS (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bool[], $5::float8[])
         AS u (lane, epoch, handled, release, pause)
 ), locked AS (
-    SELECT l.id FROM lanes l JOIN r ON r.lane = l.id AND r.epoch = l.epoch ORDER BY l.id FOR UPDATE OF l
+    SELECT l.id FROM lanes l JOIN r ON r.lane = l.id AND r.epoch = l.epoch
+    ORDER BY l.target COLLATE "C", l.conversation_id FOR UPDATE OF l
 ), ours AS (
     UPDATE lanes l
     SET handled = GREATEST(l.handled, COALESCE(r.handled, l.handled)),

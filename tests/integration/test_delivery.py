@@ -3,14 +3,16 @@
 import asyncio
 import time
 from collections import Counter
+from typing import Any
 
+import asyncpg
 import pytest
 from aiohttp import web
 from standardwebhooks import Webhook
 
 from hub import delivery
 from hub.core import Core
-from hub.delivery import Deliverer, replay, target
+from hub.delivery import Deliverer, recorder, replay, target
 from hub.store import lanes
 from hub.store.lanes import Done, claim_lanes, record
 from hub.store.models import Attempt, Delivery, DestinationRow, Lane
@@ -361,3 +363,49 @@ def test_probes_come_in_seconds_then_rarely() -> None:
         (99, 7 * 3600, 300),
     ]:
         assert base * 0.9 <= target.probe_pause(probes, open_s) <= base * 1.1
+
+
+async def test_a_process_that_ends_gives_its_lanes_back(database_url: str) -> None:
+    """The request under way ends, nothing further is sent, and the next process goes on at once."""
+    async with running_desk() as desk:
+        settings = settings_for(desk.url, events=ONLY_MESSAGES)
+        async with opened(database_url, settings) as core:
+            await say(core, *"abcdef")
+            release = asyncio.Event()
+
+            async def answer(said: dict) -> int:  # type: ignore[type-arg]
+                await release.wait()
+                return 200
+
+            desk.answer = answer
+            ending = asyncio.create_task(Deliverer(core).run())
+            await eventually(lambda: desk.seen)
+            ending.cancel()
+            release.set()
+            await asyncio.gather(ending, return_exceptions=True)
+            assert desk.messages == ["a"]
+
+            async with background(Deliverer(twin(core)).run()):
+                await eventually(idle, timeout=5.0)
+            assert desk.messages == list("abcdef")
+
+
+async def test_outcomes_are_written_again_after_a_deadlock(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL ends one of two that wait for one another; what was delivered is not sent again."""
+    failures = [asyncpg.DeadlockDetectedError("deadlock detected")]
+
+    async def unlucky(*arguments: Any) -> dict[int, bool]:
+        if failures:
+            raise failures.pop()
+        return await record(*arguments)
+
+    monkeypatch.setattr(recorder, "record", unlucky)
+    async with running_desk() as desk:
+        settings = settings_for(desk.url, events=ONLY_MESSAGES)
+        async with opened(database_url, settings) as core, background(Deliverer(core).run()):
+            await say(core, "a", "b")
+            core.bells.ring("deliver")
+            await eventually(idle)
+            assert desk.messages == ["a", "b"]
