@@ -385,7 +385,7 @@ async def test_a_process_that_ends_gives_its_lanes_back(database_url: str) -> No
             await asyncio.gather(ending, return_exceptions=True)
             assert desk.messages == ["a"]
 
-            async with background(Deliverer(twin(core)).run()):
+            async with background(Deliverer(twin(core, "other")).run()):
                 await eventually(idle, timeout=5.0)
             assert desk.messages == list("abcdef")
 
