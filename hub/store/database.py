@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import asyncpg
 import structlog
 from tortoise import Tortoise
+from tortoise.backends.base.config_generator import expand_db_url
 from tortoise.connection import get_connection
 from tortoise.migrations.api import migrate as run_migrations
 
@@ -18,6 +19,10 @@ __all__ = ["AWAY", "TROUBLE", "Database", "Transaction", "UnsafeDatabase", "migr
 T = TypeVar("T")
 
 MIGRATION_LOCK = 0x48554200
+SESSION = {"idle_in_transaction_session_timeout": "10s"}
+"""Settings of each connection. A process that is stopped within a transaction keeps its locks no longer
+than this, well below a lease: others that wait for them would lose theirs."""
+
 TRIES = 6
 RETRY = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 AWAY = (
@@ -46,8 +51,10 @@ class UnsafeDatabase(RuntimeError):
 def _config(url: str, pool: int) -> dict[str, Any]:
     separator = "&" if "?" in url else "?"
     url = url.replace("postgresql://", "asyncpg://", 1).replace("postgres://", "asyncpg://", 1)
+    connection = expand_db_url(f"{url}{separator}minsize=1&maxsize={pool}")
+    connection["credentials"]["server_settings"] = dict(SESSION)
     return {
-        "connections": {"default": f"{url}{separator}minsize=1&maxsize={pool}"},
+        "connections": {"default": connection},
         "apps": {
             "hub": {
                 "models": ["hub.store.models"],
