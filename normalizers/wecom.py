@@ -1,7 +1,8 @@
 """Enterprise WeChat (企业微信), self-built app: what a push means.
 
-Sources: https://developer.work.weixin.qq.com/document/path/90239 (messages) and …/path/90240 (events),
-…/path/92130 (customer contact); nodes that are repeated or misspelt: samples of WxJava and go-workwx.
+Sources: https://developer.work.weixin.qq.com/document/path/90239 (messages), …/path/90240 (events),
+…/path/90970 (directory), …/path/92130 (customers), …/path/97712 (kefu accounts); nodes that are repeated
+or misspelt: samples of WxJava and go-workwx.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -102,6 +103,9 @@ _SUITE_ONLY = frozenset(
         "cancel_auth",
         "reset_permanent_code",
         "register_corp",
+        "approve_special_auth",
+        "cancel_special_auth",
+        "corp_arch_auth",
     }
 )
 
