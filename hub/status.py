@@ -212,7 +212,7 @@ def _account_findings(one: AccountStatus, at: datetime) -> Iterator[tuple[Light,
         because = f": {single_line(one.reason, 120)}" if one.reason else ""
         yield (
             "red",
-            f"It is stopped{because}. Run “hub check {one.name}”, put it right, and reload.",
+            f"It is stopped{because}. Put it right; then “hub check {one.name}” lets it run again.",
         )
     if one.listener == "failing":
         why = single_line(one.listener_error or "no reason known", 120)

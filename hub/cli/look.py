@@ -145,7 +145,7 @@ def check(arguments: Sequence[str]) -> int:
         good = True
         for running in core.accounts.all():
             if not given.name or running.plan.account.name in given.name:
-                good &= await _check_account(running, core.settings.hub.public_url)
+                good &= await _check_account(core, running)
         for name, plan in core.settings.destinations.items():
             if not given.name or name in given.name:
                 good &= await _check_destination(plan)
@@ -154,7 +154,8 @@ def check(arguments: Sequence[str]) -> int:
     return with_core(given.config, "check", work)
 
 
-async def _check_account(running: RunningAccount, public_url: str | None) -> bool:
+async def _check_account(core: Core, running: RunningAccount) -> bool:
+    """Print what is found; an account that was stopped and is well runs again."""
     plan = running.plan
     print(f"\n{plan.account.name} ({plan.channel.title})")
     if running.checker is None:
@@ -163,13 +164,17 @@ async def _check_account(running: RunningAccount, public_url: str | None) -> boo
     found: list[Check] = []
     try:
         async with asyncio.timeout(60):
-            async for one in running.checker.check(public_url):
+            async for one in running.checker.check(core.settings.hub.public_url):
                 found.append(one)
                 _print_check(one)
     except (HubError, OSError, TimeoutError) as error:
         found.append(Check(False, "check", f"{type(error).__name__}: {error}"))
         _print_check(found[-1])
-    return all(one.ok for one in found)
+    good = all(one.ok for one in found)
+    if good and await core.accounts.revive(plan.account.name):
+        print("  ✓ it was stopped; now it sends again")
+        core.bells.ring("reply")
+    return good
 
 
 async def _check_destination(plan: DestinationPlan) -> bool:

@@ -1,10 +1,12 @@
 """The command line: each typical mistake is one clear sentence, and no traceback."""
 
 import asyncio
+import json
 import logging
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from structlog import configure, get_config
 
 from hub.cli import COMMANDS, main
 from hub.cli.up import _YOURS, _kept
+from hub.running import opened
+from sandbox.wechat import WeChatSimulator
 
 DESK = """
 [destinations.desk]
@@ -265,3 +269,25 @@ def test_the_demo_keeps_what_was_added(tmp_path: Path) -> None:
     assert _kept(path) == ""
     path.write_text(f"[hub]\n{_YOURS}\n{DESK}")
     assert _kept(path) == DESK
+
+
+async def test_check_lets_a_stopped_account_run_again(
+    tmp_path: Path, database_url: str, monkeypatch, capsys
+) -> None:
+    """What was wrong may have been on the platform's side, so no setting has to change."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    wechat = WeChatSimulator(callback_url="http://127.0.0.1:1/")
+    await wechat.start()
+    facts = asdict(wechat.credentials) | {"api_base": wechat.api_base}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in facts.items()]
+    path = tmp_path / "shop.toml"
+    path.write_text(
+        '[hub]\npublic_url = "https://hub.example.com"\n[accounts.shop]\nchannel = "wechat"\n'
+        + "\n".join(lines)
+    )
+    async with opened(path, "web") as core:
+        assert await core.accounts.stop_account("shop", "40164")
+    for told in (True, False):
+        assert await asyncio.to_thread(main, ["check", "--config", str(path)]) == 0
+        assert ("✓ it was stopped; now it sends again" in capsys.readouterr().out) is told
+    await wechat.stop()
