@@ -19,6 +19,9 @@ from redis.asyncio.connection import ConnectionPool
 __all__ = ["Bells"]
 
 CHANNEL = "hub:bells"
+QUIET_S = 0.003
+"""Rings that come so soon after one that was sent are sent together."""
+
 _log = structlog.get_logger("hub.bells")
 
 
@@ -97,6 +100,7 @@ class Bells:
                     await redis.publish(CHANNEL, msgspec.json.encode([self._id, kind, facts]))
                 except Exception as error:  # the sweep finds what this bell would have
                     _log.debug("bell_lost", kind=kind, error=type(error).__name__)
+            await asyncio.sleep(QUIET_S)
 
     async def _hear_forever(self, redis: Redis) -> None:
         pause = 0.1

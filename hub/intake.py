@@ -6,6 +6,7 @@ statement, one fsync.
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -23,6 +24,8 @@ __all__ = ["Committer", "Overloaded"]
 
 BATCH = 500
 LINGER_S = 0.002
+BUSY_S = 0.01
+"""A commit so soon after the last one waits for company; one alone goes at once."""
 MIN_PAUSE_S, MAX_PAUSE_S = 0.05, 0.5
 
 _log = structlog.get_logger("hub.intake")
@@ -128,17 +131,17 @@ class Committer:
         return batch
 
     async def _run(self) -> None:
-        crowded = False
+        committed = 0.0
         while True:
             await self._arrival.wait()
-            if crowded and self._events < BATCH:
+            if time.monotonic() - committed < BUSY_S and self._events < BATCH:
                 await asyncio.sleep(LINGER_S)
             batch = self._take()
             if not self._queue:
                 self._arrival.clear()
             if batch:
                 await self._commit(batch)
-            crowded = len(batch) > 1
+            committed = time.monotonic()
             async with self._room:
                 self._room.notify_all()
 

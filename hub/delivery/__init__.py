@@ -7,6 +7,7 @@ to the destination: while it is down, one probe speaks for all its lanes.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -45,6 +46,8 @@ POLL_S = 1.0
 DRAIN_S, ROUND_S, WRITTEN_S = 8.0, 1.0, 1.0
 """At the end of a process: for requests under way, for a claim, for outcomes to be on disk."""
 EACH = 20
+PACE_S = 0.004
+"""Claims are made no closer together: each of them is a commit."""
 RENEW_AFTER_S = 10.0
 TRIES = 3
 FAULT_PAUSE_S = 1.0
@@ -71,12 +74,14 @@ class Deliverer:
         recorder = asyncio.create_task(self._recorder.run(), name="delivery-recorder")
         try:
             while True:
+                started = time.monotonic()
                 try:
                     await self._whole_round()
                 except AWAY as error:
                     _log.warning("database_away", error=type(error).__name__)
                     await asyncio.sleep(0.5)
                 await self._core.bells.wait("deliver", POLL_S)
+                await asyncio.sleep(started + PACE_S - time.monotonic())
         finally:
             await self._drain()
             recorder.cancel()
@@ -111,6 +116,9 @@ class Deliverer:
             return
         lanes = await claim_lanes(self._core.db, self._core.name, room, EACH)
         failpoint("delivery.claimed")
+        claimed = Counter(lane.destination for lane in lanes)
+        for name, free in room.items():
+            self._targets[name].full = claimed[name] >= free
         for lane in lanes:
             self._start(self._targets[lane.destination], lane)
 
@@ -203,7 +211,8 @@ class Deliverer:
         def ended(task: asyncio.Task[None]) -> None:
             self._serving.discard(task)
             target.busy -= 1
-            self._core.bells.ring_here("deliver")
+            if target.full:  # more may wait than there was room for
+                self._core.bells.ring_here("deliver")
             if not task.cancelled() and task.exception() is not None:
                 _log.error("lane_failed", lane=lane.id, error=repr(task.exception()))
 

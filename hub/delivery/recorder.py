@@ -14,6 +14,8 @@ from hub.store.lanes import Done, record
 __all__ = ["Lost", "Recorder"]
 
 AGAIN_S = 0.3
+LINGER_S = 0.004
+"""Nobody waits for an outcome but the next of its lane: a few of them make one commit."""
 
 _log = structlog.get_logger("hub.delivery")
 
@@ -59,6 +61,7 @@ class Recorder:
         """Write until cancelled."""
         while True:
             await self._due.wait()
+            await asyncio.sleep(LINGER_S)
             self._due.clear()
             batch, self._waiting = self._waiting, {}
             try:

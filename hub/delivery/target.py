@@ -3,6 +3,8 @@
 import random
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from hub.core import Core
@@ -50,8 +52,15 @@ class Outcome(NamedTuple):
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds; the header has them, or a date (RFC 9110 section 10.2.3). None: nothing sensible."""
     value = headers.get("Retry-After", "")
-    return min(float(value), MAX_RETRY_AFTER_S) if value.isascii() and value.isdigit() else None
+    if value.isascii() and value.isdigit():
+        return min(float(value), MAX_RETRY_AFTER_S)
+    try:
+        seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return min(seconds, MAX_RETRY_AFTER_S) if seconds > 0 else None
 
 
 def judge(status: int, headers: Mapping[str, str], body: bytes, duration_ms: int) -> Outcome:
@@ -75,6 +84,7 @@ class Target:
         self.busy = 0
         self.allowed = plan.max_in_flight
         self.open = False
+        self.full = False
         self.failures = 0
         self.taken = False
         self.refusals: dict[int, int] = {}  # lane → status, since the last success
