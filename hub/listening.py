@@ -35,6 +35,14 @@ SOUND_AFTER_S = 60.0
 _log = structlog.get_logger("hub.listening")
 
 
+class _ListenerFailed(Exception):
+    """The listener raised *error*: the trouble is the account's, not the database's."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class StoreEmit:
     """Stores what a listener or a socket emits; see :class:`hub.channel.Emit`.
 
@@ -143,12 +151,13 @@ class Listening:
                         await self._listen(plan, epoch)
             except (LeaseLost, *AWAY) as error:
                 _log.warning("listener_let_go", account=plan.account.name, error=repr(error))
-            except Exception as error:
-                await self._note_failure(plan, error)
+            except Exception as failure:
+                cause = failure.error if isinstance(failure, _ListenerFailed) else failure
+                await self._note_failure(plan, cause)
                 if asyncio.get_running_loop().time() - started > SOUND_AFTER_S:
                     pause = MIN_PAUSE_S
                 # Providers lock a mailbox that is tried again and again with a wrong password.
-                await asyncio.sleep(REFUSED_PAUSE_S if isinstance(error, BadCredentials) else pause)
+                await asyncio.sleep(REFUSED_PAUSE_S if isinstance(cause, BadCredentials) else pause)
                 pause = min(pause * 2, MAX_PAUSE_S)
                 continue
             await asyncio.sleep(LOOK_S)
@@ -186,6 +195,9 @@ class Listening:
         renew = asyncio.create_task(self._renew(name, epoch), name=f"{name}-renew")
         try:
             done, _ = await asyncio.wait({listen, renew}, return_when=asyncio.FIRST_COMPLETED)
+            error = listen.exception() if listen in done else None
+            if isinstance(error, Exception) and not isinstance(error, LeaseLost):
+                raise _ListenerFailed(error) from error
             for task in done:
                 task.result()
         finally:

@@ -25,7 +25,10 @@ async def keep_running(name: str, serve: Callable[[], Awaitable[None]]) -> None:
             await serve()
             _log.error("service_ended", service=name)
         except asyncio.CancelledError:
-            raise
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            _log.error("service_cancelled_itself", service=name)
         except Exception:
             _log.exception("service_failed", service=name)
         restarts[name] += 1

@@ -54,13 +54,14 @@ async def raise_wanted(
 ) -> dict[tuple[str, UUID], tuple[int, int]]:
     """Add work to lanes, making those that are missing.
 
+    A new lane queues behind those that wait already.
     *counts*: (target, conversation) → how much. Returns for each the lane's id and its new ``wanted``.
     """
     keys = sorted(counts, key=lambda key: (key[0], key[1].bytes))  # the global order of locks
     rows = await tx.fetch(
         "INSERT INTO lanes AS l "
         "(kind, target, conversation_id, wanted, handled, epoch, lease_until, next_at) "
-        "SELECT $1, u.target, u.conversation, u.count, 0, 0, '-infinity', '-infinity' "
+        "SELECT $1, u.target, u.conversation, u.count, 0, 0, '-infinity', clock_timestamp() "
         "FROM unnest($2::text[], $3::uuid[], $4::bigint[]) AS u (target, conversation, count) "
         "ON CONFLICT (kind, target, conversation_id) DO UPDATE SET wanted = l.wanted + excluded.wanted "
         "RETURNING id, target, conversation_id, wanted",
