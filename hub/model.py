@@ -202,7 +202,8 @@ class Draft(Struct, frozen=True, kw_only=True):
     an equal prepare be used again while it is fresh; *deadline* ends its usefulness. *repeatable*
     says that the platform itself removes duplicates of this very call, so that it may be made again
     when nobody knows whether it arrived; *allowance* is the id of the allowance that it speaks under
-    (None: the one that ends first).
+    (None: the one that ends first); *timeout_s* how long the call may take where that is more than
+    the usual 15 s (a large mail on a slow line).
     """
 
     method: str
@@ -221,6 +222,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     deadline: datetime | None = None
     repeatable: bool = False
     allowance: str | None = None
+    timeout_s: float | None = None
     extra: Mapping[str, Any] = {}
 
 

@@ -233,14 +233,15 @@ class LaneRun:
     async def _call(self, outlet: Outlet, tried: Try, results: Mapping[str, Any]) -> Receipt:
         """The platform's answer; any way of not getting one is a SendError."""
         seen: list[Exchange] = []
+        limit_s = max(self._pace.send_s, tried.draft.timeout_s or 0)
         try:
             with recording(seen.append):
-                async with asyncio.timeout(self._pace.send_s):
+                async with asyncio.timeout(limit_s):
                     receipt = await outlet.sender.send(tried.draft, results)
         except SendError:
             raise
         except TimeoutError as error:
-            raise Ambiguous(f"no answer in {self._pace.send_s:g} s") from error
+            raise Ambiguous(f"no answer in {limit_s:g} s") from error
         except Exception as error:
             _log.exception("sender_failed", account=self._lane.account)
             raise Ambiguous(f"the channel failed: {type(error).__name__}") from error

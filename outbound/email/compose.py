@@ -139,6 +139,11 @@ def _to_load(attachments: Sequence[ReplyAttachment], seed: str) -> list[Mapping[
     ]
 
 
+def _time_for(file_bytes: int) -> float | None:
+    """Seconds for the call: files grow by a third in base64, and a slow line takes 100 kB/s."""
+    return min(300.0, 15.0 + file_bytes * 4 / 3 / 100_000) if file_bytes else None
+
+
 def compose_mail(reply: Reply, settings: EmailSettings, now: datetime) -> Draft:
     """The one call that says *reply*.
 
@@ -177,5 +182,6 @@ def compose_mail(reply: Reply, settings: EmailSettings, now: datetime) -> Draft:
         body=write(letter),
         text=text,
         note=note,
+        timeout_s=_time_for(sum(one.size_bytes or 0 for one in reply.attachments)),
         extra=extra,
     )
