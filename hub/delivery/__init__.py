@@ -16,7 +16,7 @@ import structlog
 
 from hub.core import Core
 from hub.delivery.recorder import Lost, Recorder
-from hub.delivery.target import OPEN_AFTER, Outcome, Target, probe_pause
+from hub.delivery.target import FAULTS, OPEN_AFTER, Outcome, Target, probe_pause
 from hub.failpoints import failpoint
 from hub.ids import new_id, show_id
 from hub.store import AWAY, Transaction
@@ -38,6 +38,8 @@ from hub.store.lanes import (
     note_failures,
     note_successes,
     open_breaker,
+    record,
+    refusals,
 )
 
 __all__ = ["Deliverer", "replay"]
@@ -50,6 +52,7 @@ PACE_S = 0.004
 """Claims are made no closer together: each of them is a commit."""
 RENEW_AFTER_S = 10.0
 TRIES = 3
+EXPIRE_LANES, EXPIRE_EACH = 20, 100
 FAULT_PAUSE_S = 1.0
 BETWEEN_TRIES_S = (0.0, 10.0, 30.0)
 
@@ -62,6 +65,7 @@ class Deliverer:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._targets: dict[str, Target] = {}
+        self._leaving: list[Target] = []
         self._recorder = Recorder(core)
         self._serving: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -71,6 +75,7 @@ class Deliverer:
 
     async def run(self) -> None:
         """Deliver until cancelled; then lanes are given back as far as they got."""
+        self._stopping = False
         recorder = asyncio.create_task(self._recorder.run(), name="delivery-recorder")
         try:
             while True:
@@ -85,7 +90,7 @@ class Deliverer:
         finally:
             await self._drain()
             recorder.cancel()
-            for target in self._targets.values():
+            for target in [*self._targets.values(), *self._leaving]:
                 await target.fetcher.close()
 
     async def _whole_round(self) -> None:
@@ -114,24 +119,26 @@ class Deliverer:
         room = {name: target.room for name, target in self._targets.items() if target.room}
         if not room:
             return
+        asked = time.monotonic()
         lanes = await claim_lanes(self._core.db, self._core.name, room, EACH)
         failpoint("delivery.claimed")
         claimed = Counter(lane.destination for lane in lanes)
         for name, free in room.items():
             self._targets[name].full = claimed[name] >= free
         for lane in lanes:
-            self._start(self._targets[lane.destination], lane)
+            self._start(self._targets[lane.destination], lane, asked)
 
     async def _reconcile(self) -> None:
         """Serve the destinations that are configured now."""
         plans = {n: p for n, p in self._core.settings.destinations.items() if p.enabled}
-        for name in self._targets.keys() - plans.keys():
-            await self._targets.pop(name).fetcher.close()
-        added = [
-            name
-            for name, plan in plans.items()
-            if name not in self._targets or self._targets[name].plan != plan
-        ]
+        for name in [n for n, target in self._targets.items() if plans.get(n) != target.plan]:
+            target = self._targets.pop(name)
+            target.leaving = True
+            self._leaving.append(target)
+        for target in [one for one in self._leaving if not one.busy]:
+            self._leaving.remove(target)
+            await target.fetcher.close()
+        added = [name for name in plans if name not in self._targets]
         if added:
             await ensure_destinations(self._core.db, added)
             for name in added:
@@ -166,6 +173,7 @@ class Deliverer:
         probes = await claim_probe(self._core.db, breaker.name, pause)
         if probes is None:
             return
+        asked = time.monotonic()
         lanes = await claim_lanes(self._core.db, self._core.name, {breaker.name: 1}, EACH)
         if not lanes:
             await close_breaker(
@@ -173,7 +181,7 @@ class Deliverer:
             )  # nothing waits: the next event will tell
             return
         for lane in lanes:
-            self._start(target, lane, probe=(probes, breaker.open_s or 0.0))
+            self._start(target, lane, asked, probe=(probes, breaker.open_s or 0.0))
 
     async def _fault(
         self, target: Target, outcome: Outcome, probe: tuple[int, float] | None
@@ -202,10 +210,14 @@ class Deliverer:
     # -- lanes ---------------------------------------------------------------------------------------
 
     def _start(
-        self, target: Target, lane: ClaimedLane, probe: tuple[int, float] | None = None
+        self,
+        target: Target,
+        lane: ClaimedLane,
+        asked: float,
+        probe: tuple[int, float] | None = None,
     ) -> None:
         target.busy += 1
-        task = asyncio.create_task(self._serve(target, lane, probe), name=f"lane-{lane.id}")
+        task = asyncio.create_task(self._serve(target, lane, probe, asked), name=f"lane-{lane.id}")
         self._serving.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
@@ -219,15 +231,17 @@ class Deliverer:
         task.add_done_callback(ended)
 
     async def _serve(
-        self, target: Target, lane: ClaimedLane, probe: tuple[int, float] | None
+        self, target: Target, lane: ClaimedLane, probe: tuple[int, float] | None, renewed: float
     ) -> None:
-        """Send the heads of *lane* in order, and give it back."""
-        renewed = time.monotonic()
+        """Send the heads of *lane* in order, and give it back; it is ours since *renewed* at least."""
         pending: Done | None = None
+        told: asyncio.Future[bool] | None = None
         try:
             for head in lane.heads:
-                if self._stopping:
+                if self._stopping or target.leaving or (target.open and probe is None):
                     break
+                if told is not None and told.done():
+                    told.result()  # raises when the lane is lost
                 if time.monotonic() - renewed > RENEW_AFTER_S:
                     started = time.monotonic()
                     await self._recorder.add(Done(lane.id, lane.epoch, None, (), False))
@@ -282,18 +296,27 @@ class Deliverer:
             head.id, outcome.status, outcome.error, outcome.duration_ms, outcome.answer
         )
         await note_failures(self._core.db, [failure])
+        if target.leaving:
+            await self._release(lane)
+            return
         if outcome.fault or target.same_refusal(lane.id, outcome.status):
             await self._fault(target, outcome, probe)
             await self._release(lane, 0.0 if target.open else FAULT_PAUSE_S)
             return
-        tries = head.tries + 1
+        if probe is not None:  # it answers; what it refuses is the one message
+            await self._recovered(target)
+        tries = await refusals(self._core.db, head.id, sorted(FAULTS))
         if tries >= TRIES:
             await self._park(lane, head, f"{outcome.error} {tries} times")
         else:
             await self._release(lane, BETWEEN_TRIES_S[tries])
 
     async def _park(self, lane: ClaimedLane, head: Head, reason: str) -> None:
-        """Set *head* aside as a dead letter and let the lane go on past a ``delivery.gap``."""
+        """Set *head* aside as a dead letter, and let the lane go on with a ``delivery.gap``."""
+        if await self._give_way(lane, head, reason):
+            await self._release(lane)
+
+    async def _give_way(self, lane: ClaimedLane, head: Head, reason: str) -> bool:
         gap = None
         if head.type != "delivery.gap":
             data = {
@@ -308,23 +331,28 @@ class Deliverer:
         async def work(tx: Transaction) -> bool:
             return await give_way(tx, lane, head, reason, gap)
 
-        if await self._core.db.transaction(work):
+        ours = await self._core.db.transaction(work)
+        if ours:
             _log.error("delivery_parked", destination=lane.destination, reason=reason)
-            await self._release(lane)
+        return ours
 
     async def expire(self) -> int:
-        """Park what has waited longer than the horizon, breaker or not; how many."""
-        settings = self._core.settings
+        """Park what has waited longer than the horizon, breaker or not; in how many lanes.
+
+        Runs as a job too, beside no deliverer.
+        """
+        hours = self._core.settings.hub.horizon_hours
         lanes = await expired_lanes(
-            self._core.db,
-            self._core.name,
-            list(settings.destinations),
-            settings.hub.horizon_hours * 3600,
-            200,
+            self._core.db, self._core.name, hours * 3600, EXPIRE_LANES, EXPIRE_EACH
         )
         for lane in lanes:
             for head in lane.heads:
-                await self._park(lane, head, f"not delivered in {settings.hub.horizon_hours:g} h")
+                if not await self._give_way(lane, head, f"not delivered in {hours:g} h"):
+                    break
+            else:
+                await record(self._core.db, [Done(lane.id, lane.epoch, None, (), True)])
+        if lanes:
+            self._core.bells.ring("deliver")
         return len(lanes)
 
 

@@ -17,7 +17,7 @@ from hub.ids import show_id
 from hub.settings import DestinationPlan
 from hub.store.lanes import ClaimedLane, Head
 
-__all__ = ["OPEN_AFTER", "Outcome", "Target", "judge", "probe_pause"]
+__all__ = ["FAULTS", "OPEN_AFTER", "Outcome", "Target", "judge", "probe_pause"]
 
 OPEN_AFTER = 3
 """So many faults in a row, or lanes with the same refusal, and the breaker opens."""
@@ -26,7 +26,7 @@ PROBES_S = (1.0, 5.0, 15.0)
 PROBE_S, PROBE_LATER_S, PROBE_LATER_AFTER_S = 30.0, 300.0, 6 * 3600.0
 MAX_RETRY_AFTER_S = 3600.0
 
-_FAULTS = frozenset({401, 403, 405, 408, 410, 425, 429})
+FAULTS = frozenset({401, 403, 405, 408, 410, 425, 429})
 """Statuses of a destination that is not well; others below 500 refuse the one message."""
 
 
@@ -67,7 +67,7 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, duration_ms: int
     """What the answer of a destination means."""
     if 200 <= status < 300:
         return Outcome(True, False, status, "", duration_ms)
-    fault = status < 400 or status >= 500 or status in _FAULTS
+    fault = status < 400 or status >= 500 or status in FAULTS
     text = body[:1000].decode("utf-8", "replace")
     return Outcome(
         False, fault, status, f"answered {status}", duration_ms, text, _retry_after(headers)
@@ -84,6 +84,9 @@ class Target:
         self.busy = 0
         self.allowed = plan.max_in_flight
         self.open = False
+        self.leaving = False
+        """Its settings are no longer in force: what is under way ends, and nothing more is sent."""
+        self.failures = 0
         self.full = False
         self.failures = 0
         self.taken = False

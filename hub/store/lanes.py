@@ -28,10 +28,17 @@ __all__ = [
     "note_successes",
     "open_breaker",
     "record",
+    "refusals",
     "restore_destination",
 ]
 
 LEASE = "interval '30 seconds'"
+
+
+OVERDUE = (
+    "d.created_at < clock_timestamp() - $2::float8 * interval '1 second' "
+    "AND (e.type <> 'delivery.gap' OR d.n = {}.handled + 1)"
+)
 
 
 class Head(NamedTuple):
@@ -204,14 +211,28 @@ async def note_failures(db: Database, failures: Sequence[Failure]) -> None:
     )
 
 
+async def refusals(db: Database, delivery: UUID, faults: Sequence[int]) -> int:
+    """How often *delivery* itself was refused: its failed tries without those that a destination which
+    was not well has cost it (no answer, or one of the statuses *faults*)."""
+    rows = await db.fetch(
+        "SELECT d.tries - (SELECT count(*) FROM attempts a WHERE a.delivery_id = d.id AND ("
+        "a.status IS NULL OR a.status < 400 OR a.status >= 500 OR a.status = ANY($2::int[]))) AS count "
+        "FROM deliveries d WHERE d.id = $1",
+        delivery,
+        list(faults),
+    )
+    return rows[0]["count"] if rows else 0
+
+
 async def give_way(
     tx: Transaction, lane: ClaimedLane, head: Head, reason: str, gap: tuple[UUID, bytes] | None
 ) -> bool:
     """Park *head* as a dead letter; the event *gap* (id, body) takes its place in the lane.
 
-    Without a gap the lane goes past it. False: the lane is no longer ours, and nothing was written.
+    Without a gap the lane goes past it: then *head* must be the lane's first. False: the lane is no
+    longer ours, and nothing was written.
     """
-    handled = head.n if gap is None else head.n - 1
+    handled = head.n if gap is None else 0
     ours = await tx.fetch(
         "UPDATE lanes SET handled = GREATEST(handled, $3) WHERE id = $1 AND epoch = $2 RETURNING id",
         lane.id,
@@ -247,18 +268,21 @@ async def give_way(
 
 
 async def expired_lanes(
-    db: Database, holder: str, destinations: Sequence[str], horizon_s: float, limit: int
+    db: Database, holder: str, horizon_s: float, limit: int, each: int
 ) -> list[ClaimedLane]:
-    """Take lanes whose head has waited longer than *horizon_s*, breaker or not."""
+    """Take lanes in which something has waited longer than *horizon_s*, whatever becomes of their
+    destination, with up to *each* of those deliveries.
+
+    A ``delivery.gap`` is among them only at the head: behind what it announces it still says something.
+    """
     rows = await db.fetch(
         f"""
         WITH picked AS (
             SELECT l.id FROM lanes l
-            WHERE l.kind = 'deliver' AND l.target = ANY($2::text[]) AND l.wanted > l.handled
-              AND l.lease_until < clock_timestamp()
-              AND EXISTS (SELECT 1 FROM deliveries d WHERE d.lane_id = l.id AND d.n = l.handled + 1
-                          AND d.created_at < clock_timestamp() - $3::float8 * interval '1 second')
-            LIMIT $4 FOR UPDATE SKIP LOCKED
+            WHERE l.kind = 'deliver' AND l.wanted > l.handled AND l.lease_until < clock_timestamp()
+              AND EXISTS (SELECT 1 FROM deliveries d JOIN events e ON e.id = d.event_id
+                          WHERE d.lane_id = l.id AND d.n > l.handled AND {OVERDUE.format("l")})
+            LIMIT $3 FOR UPDATE SKIP LOCKED
         ), ours AS (
             UPDATE lanes SET holder = $1, epoch = epoch + 1, lease_until = clock_timestamp() + {LEASE}
             FROM picked WHERE lanes.id = picked.id
@@ -266,19 +290,28 @@ async def expired_lanes(
         )
         SELECT o.id AS lane, o.target, o.conversation_id, o.epoch, d.id, d.n, d.event_id, e.type, e.body,
                d.tries, d.replayed, d.created_at, d.first_tried_at
-        FROM ours o JOIN deliveries d ON d.lane_id = o.id AND d.n = o.handled + 1
+        FROM ours o CROSS JOIN LATERAL (
+            SELECT d.* FROM deliveries d JOIN events e ON e.id = d.event_id
+            WHERE d.lane_id = o.id AND d.n > o.handled AND {OVERDUE.format("o")}
+            ORDER BY d.n LIMIT $4) d
         JOIN events e ON e.id = d.event_id
+        ORDER BY o.id, d.n
         """,
         holder,
-        list(destinations),
         horizon_s,
         limit,
+        each,
     )
     return _lanes(rows)
 
 
 async def append_again(tx: Transaction, ids: Sequence[UUID]) -> int:
     """Put dead letters at the end of their lanes, with the same event; how many."""
+    await tx.fetch(
+        "SELECT FROM lanes l WHERE id IN (SELECT lane_id FROM deliveries WHERE id = ANY($1::uuid[])) "
+        'ORDER BY l.target COLLATE "C", l.conversation_id FOR UPDATE',
+        list(ids),
+    )
     dead = await tx.fetch(
         "SELECT id, lane_id, destination, event_id FROM deliveries "
         "WHERE id = ANY($1::uuid[]) AND state = 2 ORDER BY lane_id, id FOR UPDATE",
