@@ -312,8 +312,7 @@ def channels_page() -> Iterator[str]:
     rows = [(name, *(tell(one) for one in known)) for name, tell in FEATURES.items()]
     yield from table(head, [first, *rows])
     yield ""
-    yield "Planned: enterprise WeChat (企业微信), WeChat customer service (微信客服), QQ, OneBot, and SMS"
-    yield "through Twilio, Aliyun and Tencent."
+    yield "Planned: WeChat customer service (微信客服), QQ, OneBot, SMS (Twilio, Aliyun, Tencent)."
     yield "[Write a channel](../how-to/write-a-channel.md) if you cannot wait."
 
 
