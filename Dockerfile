@@ -20,6 +20,7 @@ RUN useradd --system --uid 10001 --user-group --no-create-home hub \
 COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    HUB_ENV=production \
     HUB_CONFIG=/config/hub.toml \
     HUB_DATA_DIR=/data \
     HUB_HOST=0.0.0.0 \

@@ -96,6 +96,11 @@ def test_the_image_runs_as_an_ordinary_user(dockerfile: list[str]) -> None:
     assert dockerfile[-2:] == ['ENTRYPOINT ["hub"]', 'CMD ["web"]']
 
 
+def test_the_image_wants_its_own_secret_key(dockerfile: list[str]) -> None:
+    """In production none is made up: it would be lost, or shared by mistake."""
+    assert any("HUB_ENV=production" in line for line in dockerfile)
+
+
 def test_the_image_is_built_from_locked_packages(dockerfile: list[str]) -> None:
     """With hashes, and the lock is in the build's context."""
     assert any("--require-hashes -r requirements/production.txt" in line for line in dockerfile)
