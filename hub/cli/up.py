@@ -214,7 +214,7 @@ class _Up:
             running.result()
         facts = ready.result()
         _tell(f"✓ WeChat: there and back in {facts['wechat_seconds']:.1f} s")
-        _tell(f"✓ e-mail: there and back in {facts['mail_seconds']:.1f} s")
+        _tell(f"✓ email: there and back in {facts['mail_seconds']:.1f} s")
         print(f"\n  Open the demo   {facts['url']}", flush=True)
         print(f"  The hub's API   {_base(settings)}/v1/docs", flush=True)
         print(f"  API token       {token}\n", flush=True)
