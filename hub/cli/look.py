@@ -187,7 +187,7 @@ async def _check_destination(plan: DestinationPlan) -> bool:
         answer = await target.fetcher("HEAD", call.url, timeout=plan.timeout_s)
         found = Check(True, "URL", f"{url} answers", _status_advice(answer.status))
     except SendError as error:
-        found = Check(False, "URL", f"{url}: {error.sentence} {error.detail}", _reach_advice(plan))
+        found = Check(False, "URL", f"{url}: {error.detail}", _reach_advice(plan))
     finally:
         await target.fetcher.close()
     _print_check(found)

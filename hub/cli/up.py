@@ -149,7 +149,10 @@ class _Up:
             if demo is not None and token is not None:
                 await self._start_demo(demo, settings, token, stack)
             else:
-                _tell(f"✓ ready: {_base(settings)}")
+                print(f"\n  The hub's API   {_base(settings)}/v1/docs")
+                print(
+                    "  What to do      hub check tries accounts and helpdesks; hub status watches\n"
+                )
             if not self.once:
                 _tell(f"Log: {self.log}   ctrl-C stops everything.")
                 await until_stopped()
