@@ -3,16 +3,30 @@
 import hashlib
 import mimetypes
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from hub.model import Draft, Location, ReplyAttachment
+from hub.model import Allowance, Draft, Location, Reply, ReplyAttachment
 from hub.text import split_text
 
-__all__ = ["fingerprint", "kept", "noted", "place_line", "text_parts", "type_of"]
+__all__ = ["budget", "fingerprint", "kept", "noted", "place_line", "text_parts", "type_of"]
 
+_WINDOW = timedelta(hours=48)
+_REPLIES_IN_WINDOW = 5
 _DEFAULT_TYPES = {"image": "image/jpeg", "voice": "audio/amr", "video": "video/mp4"}
+
+
+def budget(reply: Reply, allowances: Sequence[Allowance], now: datetime) -> int | None:
+    """How many messages the platform lets us send now; None when nothing is known."""
+    live = [one for one in allowances if one.mode == "free" and (not one.until or one.until > now)]
+    if allowances:
+        counts = [one.remaining for one in live]
+        return None if None in counts else sum(count for count in counts if count)
+    if reply.last_inbound_at is None:
+        return None
+    return _REPLIES_IN_WINDOW if now < reply.last_inbound_at + _WINDOW else 0
 
 
 def noted(drafts: Sequence[Draft], notes: Sequence[str]) -> list[Draft]:

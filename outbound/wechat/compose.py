@@ -6,14 +6,13 @@ and …/doc/subscription/guide/product/kf/intro.md (how often, how long)
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from hub.errors import Unsupported, WindowClosed
-from hub.model import Allowance, Draft, Link, Menu, Reply, ReplyAttachment, Template
+from hub.model import Draft, Link, Menu, Reply, ReplyAttachment, Template
 from hub.text import clean
 from outbound._plain import text_of_html
-from outbound._wechat_parts import fingerprint, kept, noted, place_line, text_parts, type_of
+from outbound._wechat_parts import budget, fingerprint, kept, noted, place_line, text_parts, type_of
 from outbound.wechat.api import Call, catalogue
 
 __all__ = ["MEDIA_LIMITS", "TEXT_LIMIT", "budget", "compose"]
@@ -21,8 +20,6 @@ __all__ = ["MEDIA_LIMITS", "TEXT_LIMIT", "budget", "compose"]
 TEXT_LIMIT = 2048
 MEDIA_LIMITS: Mapping[str, int] = {"image": 10 << 20, "voice": 2 << 20, "video": 10 << 20}
 
-_WINDOW = timedelta(hours=48)
-_REPLIES_IN_WINDOW = 5
 _MEDIA_FRESH_S = 2.9 * 86400  # an uploaded file is kept for 3 days
 _JSON = {"content-type": "application/json; charset=utf-8"}
 
@@ -45,17 +42,6 @@ class _Card(NamedTuple):
 
     drafts: tuple[Draft, ...]
     text: str | None = None
-
-
-def budget(reply: Reply, allowances: Sequence[Allowance], now: datetime) -> int | None:
-    """How many messages the platform lets us send now; None when nothing is known."""
-    live = [one for one in allowances if one.mode == "free" and (not one.until or one.until > now)]
-    if allowances:
-        counts = [one.remaining for one in live]
-        return None if None in counts else sum(count for count in counts if count)
-    if reply.last_inbound_at is None:
-        return None
-    return _REPLIES_IN_WINDOW if now < reply.last_inbound_at + _WINDOW else 0
 
 
 def compose(reply: Reply, allowed: int | None, api_base: str) -> Sequence[Draft]:
