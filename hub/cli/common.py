@@ -7,16 +7,14 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-
-import asyncpg
 
 from hub.core import Core
 from hub.embedded import running_servers
 from hub.errors import ConfigError
 from hub.running import config_path, opened
 from hub.settings import Settings, load
-from hub.store import AWAY, UnsafeDatabase
+from hub.store import UnsafeDatabase
+from hub.store.probe import NoDatabase, probe
 
 __all__ = [
     "connect_to_running",
@@ -30,8 +28,6 @@ __all__ = [
 
 SERVICES = ("web", "worker", "listen")
 """Commands that run on, and wait for a database that is only starting."""
-
-PROBE_S = 5.0
 
 
 def parser(name: str, about: str, *, json: bool = False) -> argparse.ArgumentParser:
@@ -81,22 +77,11 @@ async def reach_database(url: str, *, may_be_starting: bool = False) -> None:
     Raises:
         ConfigError: it cannot be used, in one sentence that shows no password.
     """
-    dsn = url.replace("asyncpg://", "postgresql://", 1)
     try:
-        await (await asyncpg.connect(dsn, timeout=PROBE_S)).close()
-    except (*AWAY, asyncpg.PostgresError, ValueError) as error:
-        if may_be_starting and isinstance(error, AWAY) and not isinstance(error, ValueError):
-            return
-        reason = str(error) or "it does not answer"
-        raise ConfigError([f"DATABASE_URL: PostgreSQL {_place(url)}: {reason}"]) from error
-
-
-def _place(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        return f"at {parts.hostname}:{parts.port or 5432}" if parts.hostname else "there"
-    except ValueError:
-        return "there"
+        await probe(url)
+    except NoDatabase as error:
+        if not (may_be_starting and error.is_away):
+            raise ConfigError([f"DATABASE_URL: {error}"]) from error
 
 
 def with_core(config: str | None, kind: str, work: Callable[[Core], Awaitable[Any]]) -> int:
