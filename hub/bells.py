@@ -16,6 +16,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.asyncio.connection import ConnectionPool
 
+from hub.supervise import end
+
 __all__ = ["Bells"]
 
 CHANNEL = "hub:bells"
@@ -53,9 +55,7 @@ class Bells:
 
     async def stop(self) -> None:
         """Leave Redis."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         if self._redis is not None:
             with contextlib.suppress(Exception):
                 await self._redis.aclose(close_connection_pool=True)

@@ -17,6 +17,8 @@ from arq.connections import ArqRedis
 from arq.worker import Worker
 from redis.asyncio.connection import ConnectionPool
 
+from hub.supervise import end
+
 __all__ = ["Cron", "Job", "Jobs"]
 
 QUEUE = "hub:slow"
@@ -74,7 +76,8 @@ class Jobs:
     async def enqueue(self, name: str, argument: str) -> bool:
         """Ask for the job *name*; False: Redis is away, and the sweep will ask again."""
         try:
-            await self._redis.enqueue_job(name, argument)
+            # Shielded, for a cancellation that comes in there can get lost: see hub.supervise.end.
+            await asyncio.shield(self._redis.enqueue_job(name, argument))
         except Exception:
             return False
         return True
@@ -98,9 +101,14 @@ class Jobs:
             job_serializer=_encode,
             job_deserializer=_decode,
         )
+        main = asyncio.create_task(worker.main(), name="arq")
         try:
-            await worker.main()
+            await asyncio.wait([main])
+            if main.cancelled():  # by one of its jobs: not a wish of ours, so it is started again
+                raise RuntimeError("arq ended with a job that was cancelled")
+            main.result()
         finally:
+            await end(main)
             tasks = list(worker.tasks.values())
             with contextlib.suppress(Exception, asyncio.CancelledError):  # it cancels its own jobs
                 await worker.close()
