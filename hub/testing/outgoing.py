@@ -172,7 +172,8 @@ async def _send(
     """What comes of saying hello when the platform answers with *answer*."""
     bench = _script(platform, answer)
     sender = _sender(kit, bench)
-    draft = sender.compose(kit.reply(text="hello"), ())[0]
+    drafts = sender.compose(kit.reply(text="hello"), ())
+    draft = next(one for one in drafts if one.role == "say")
     try:
         outcome: Receipt | SendError = await sender.send(draft, {})
     except SendError as error:
