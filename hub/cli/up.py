@@ -213,8 +213,9 @@ class _Up:
         _tell("… carrying a message there and back on each channel")
         either: set[asyncio.Future[Any]] = {running, ready}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            running.result()
+        if running.done() and (why := running.exception()):
+            what = f"the demo's first messages did not come back ({type(why).__name__}: {why})"
+            raise ServerError(self._with_log(what)) from why
         facts = ready.result()
         _tell(f"✓ WeChat: there and back in {facts['wechat_seconds']:.1f} s")
         _tell(f"✓ email: there and back in {facts['mail_seconds']:.1f} s")
@@ -245,8 +246,12 @@ class _Up:
                 if any(child.gave_up for child in self.processes):
                     break
                 await asyncio.sleep(0.05)
+        raise ServerError(self._with_log("the hub does not get ready"))
+
+    def _with_log(self, what: str) -> str:
+        """*what*, and how the log ends."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
-        raise ServerError("\n".join(["the hub does not get ready; its log ends with", *lines]))
+        return "\n".join([f"{what}; its log ends with", *lines])
 
     async def _stop_children(self) -> None:
         await asyncio.gather(*(child.stop() for child in self.processes))

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,8 +14,10 @@ import pytest
 from structlog import configure, get_config
 
 from hub.cli import COMMANDS, main
-from hub.cli.up import _YOURS, _kept
+from hub.cli.up import _YOURS, _kept, _Up
+from hub.embedded import ServerError
 from hub.running import opened
+from hub.settings import load
 from sandbox.wechat import WeChatSimulator
 
 DESK = """
@@ -291,3 +294,20 @@ async def test_check_lets_a_stopped_account_run_again(
         assert await asyncio.to_thread(main, ["check", "--config", str(path)]) == 0
         assert ("✓ it was stopped; now it sends again" in capsys.readouterr().out) is told
     await wechat.stop()
+
+
+async def test_a_demo_that_fails_says_so_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the end of the log, and without a traceback."""
+
+    async def fails(*_facts: object, **_more: object) -> None:
+        raise TimeoutError("no answer")
+
+    monkeypatch.setattr("sandbox.demo.run_demo", fails)
+    up = _Up(tmp_path, None, {}, 1, True)
+    up.log.write_text("the last words\n")
+    async with AsyncExitStack() as stack:
+        with pytest.raises(ServerError, match="did not come back") as told:
+            await up._start_demo((None, None), load(None, {}), "token", stack)
+    assert str(told.value).endswith("the last words")
