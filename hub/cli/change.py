@@ -153,6 +153,8 @@ async def _replay(core: Core, given: argparse.Namespace) -> int:
     if None in ids:
         return fail("a delivery id looks like dlv_01h455vb4pex5vsknk084sn02q")
     count = await replay_deliveries(core, [one for one in ids if one])
+    while given.dead and (ids := await _dead(given)):
+        count += await replay_deliveries(core, [one for one in ids if one])
     print(f"{count} dead letters will be delivered again")
     return 0
 
@@ -160,7 +162,7 @@ async def _replay(core: Core, given: argparse.Namespace) -> int:
 async def _dead(given: argparse.Namespace) -> list[UUID | None]:
     if given.delivery:
         return [read_id("dlv", text) for text in given.delivery]
-    found = await Delivery.filter(destination=given.dead, state=PARKED).order_by("id").limit(10_000)
+    found = await Delivery.filter(destination=given.dead, state=PARKED).order_by("id").limit(1000)
     return [one.id for one in found]
 
 

@@ -40,6 +40,7 @@ from hub.store.lanes import (
     open_breaker,
     record,
     refusals,
+    release_lost,
 )
 
 __all__ = ["Deliverer", "replay"]
@@ -68,6 +69,8 @@ class Deliverer:
         self._leaving: list[Target] = []
         self._recorder = Recorder(core)
         self._serving: set[asyncio.Task[None]] = set()
+        self._served: set[int] = set()
+        self._unsure = False  # whether a claim may have been made whose answer was lost
         self._stopping = False
         self._looked = 0.0
         self.delivered = 0
@@ -113,6 +116,13 @@ class Deliverer:
         await self._recorder.written(WRITTEN_S)
 
     async def _round(self) -> None:
+        if self._unsure:
+            await release_lost(self._core.db, self._core.name, sorted(self._served))
+        self._unsure = True
+        await self._claim()
+        self._unsure = False
+
+    async def _claim(self) -> None:
         await self._reconcile()
         if time.monotonic() - self._looked > POLL_S:
             await self._look_at_breakers()
@@ -217,11 +227,13 @@ class Deliverer:
         probe: tuple[int, float] | None = None,
     ) -> None:
         target.busy += 1
+        self._served.add(lane.id)
         task = asyncio.create_task(self._serve(target, lane, probe, asked), name=f"lane-{lane.id}")
         self._serving.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
             self._serving.discard(task)
+            self._served.discard(lane.id)
             target.busy -= 1
             if target.full:  # more may wait than there was room for
                 self._core.bells.ring_here("deliver")

@@ -85,8 +85,8 @@ class Ingester:
         self._choose = choose
         self._parsers = parsers
         self._keep = keep
-        self._dropped: list[Claimed] = []
-        self._more = False  # whether the last batch left something behind
+        self._unsure: set[str] = set()  # holders that may hold what nobody works on
+        self._more: dict[str, bool] = {}  # whether a holder's last batch left something behind
         self.filed = 0
 
     async def run(self) -> None:
@@ -111,7 +111,7 @@ class Ingester:
                 slow.cancel()
                 await asyncio.gather(slow, return_exceptions=True)
             with contextlib.suppress(*AWAY):
-                await release_all(self._core.db, self._core.name)
+                await release_all(self._core.db, list(self._unsure))
 
     def _look_again(self, slow: "asyncio.Task[int]") -> None:
         if not slow.cancelled() and (slow.exception() or slow.result()):
@@ -123,7 +123,7 @@ class Ingester:
         try:
             while count := await self.once(hostile):
                 total += count
-                if not self._more:  # what comes from now on rings
+                if not self._more[self._holder(hostile)]:  # what comes from now on rings
                     break
         except AWAY as error:
             _log.warning("database_away", error=type(error).__name__)
@@ -140,21 +140,23 @@ class Ingester:
         ]
         if not accounts:
             return 0
-        if self._dropped:
-            await release_partitions(self._core.db, self._dropped)
-            self._dropped = []
-        claimed = await claim_partitions(self._core.db, self._core.name, accounts, MAX_PARTITIONS)
-        if not claimed:
-            return 0
-        failpoint("ingest.claimed")
-        try:
+        holder = self._holder(hostile)
+        if holder in self._unsure:
+            await release_all(self._core.db, [holder])
+        self._unsure.add(holder)  # also a claim may be made and its answer lost
+        claimed = await claim_partitions(self._core.db, holder, accounts, MAX_PARTITIONS)
+        count = 0
+        if claimed:
+            failpoint("ingest.claimed")
             async with self._renewing(claimed):
-                return await self._take(settings, claimed)
-        except BaseException:
-            self._dropped = [*self._dropped, *claimed]
-            raise
+                count = await self._take(settings, claimed, holder)
+        self._unsure.discard(holder)
+        return count
 
-    async def _take(self, settings: Settings, claimed: Sequence[Claimed]) -> int:
+    def _holder(self, hostile: bool | None) -> str:
+        return f"{self._core.name}{'+' if hostile else ''}"
+
+    async def _take(self, settings: Settings, claimed: Sequence[Claimed], holder: str) -> int:
         each = max(8, BATCH // len(claimed))
         rows = await read_claimed(self._core.db, claimed, each, BATCH_BYTES)
         found = len(rows)
@@ -168,9 +170,9 @@ class Ingester:
             claimed = [one for one in claimed if one.id == lone.partition_id]
             await release_partitions(self._core.db, others)
         reads = await self._read_all(settings, rows)
-        self._more = cut or len(reads) < found
         failpoint("ingest.before_commit")
-        await self._file(settings, claimed, reads)
+        whole = await self._file(settings, claimed, reads)
+        self._more[holder] = cut or len(reads) < found or not whole
         return max(len(rows), 1)
 
     @asynccontextmanager
@@ -265,10 +267,11 @@ class Ingester:
 
     async def _file(
         self, settings: Settings, claimed: Sequence[Claimed], reads: Sequence[Read]
-    ) -> None:
+    ) -> bool:
+        """File *reads* at once; False: they had to be filed one by one."""
         if not reads:
             await release_partitions(self._core.db, claimed)
-            return
+            return True
         try:
             filed = await self._transact(settings, claimed, reads)
         except TROUBLE:
@@ -276,8 +279,9 @@ class Ingester:
         except Exception:
             _log.exception("filing_failed", rows=len(reads))
             await self._file_alone(settings, claimed, reads)
-            return
+            return False
         self._ring(filed)
+        return True
 
     async def _transact(
         self, settings: Settings, claimed: Sequence[Claimed], reads: Sequence[Read]
@@ -299,7 +303,6 @@ class Ingester:
 
         The first row gives its partition back; the epoch still fences the rows after it.
         """
-        self._more = True
         owners = {one.id: one for one in claimed}
         for read in reads:
             try:

@@ -254,12 +254,12 @@ async def keep_partitions(db: Database, claimed: Sequence[Claimed]) -> set[str]:
     return {row["id"] for row in rows}
 
 
-async def release_all(db: Database, holder: str) -> None:
-    """Give up all that the process *holder*, which ends, still holds."""
+async def release_all(db: Database, holders: Sequence[str]) -> None:
+    """Give up all that *holders* hold, of which none works on anything now."""
     await db.fetch(
         "UPDATE partitions SET lease_until = '-infinity' "
-        "WHERE holder = $1 AND lease_until > '-infinity'",
-        holder,
+        "WHERE holder = ANY($1::text[]) AND lease_until > '-infinity'",
+        list(holders),
     )
 
 

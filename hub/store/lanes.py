@@ -29,6 +29,7 @@ __all__ = [
     "open_breaker",
     "record",
     "refusals",
+    "release_lost",
     "restore_destination",
 ]
 
@@ -175,6 +176,16 @@ async def record(db: Database, done: Sequence[Done]) -> dict[int, bool]:
         [lane for _, lane in pairs],
     )
     return {row["id"]: row["wanted"] > row["handled"] for row in rows}
+
+
+async def release_lost(db: Database, holder: str, served: Sequence[int]) -> None:
+    """Give back the lanes of *holder* but for those that it serves: the answer to their claim was lost."""
+    await db.fetch(
+        "UPDATE lanes SET lease_until = '-infinity' WHERE kind = 'deliver' AND wanted > handled "
+        "AND holder = $1 AND lease_until > clock_timestamp() AND id <> ALL($2::bigint[])",
+        holder,
+        list(served),
+    )
 
 
 class Failure(NamedTuple):
