@@ -71,6 +71,8 @@ def compose(reply: Reply, allowed: int | None, desk: Desk) -> Sequence[Draft]:
         WindowClosed: it takes more messages than the platform allows now.
         Unsupported: there is nothing to say, or something that cannot be said here.
     """
+    if reply.to.scheme != "wechat_kefu":
+        raise Unsupported("this account answers customers only, no members of the enterprise")
     if reply.template:
         raise Unsupported("this channel has no templates")
     made = _Composer(reply, desk)

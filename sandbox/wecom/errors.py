@@ -35,7 +35,6 @@ MESSAGES: Mapping[int, str] = {
     95013: "session is already end",
     95016: "invalid service state transition",
     95018: "send msg session status invalid",
-    95031: "invalid msg code",
     95033: "repeated msgid",
 }
 
