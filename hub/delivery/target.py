@@ -125,7 +125,7 @@ class Target:
                 call.url, call.body, call.headers, self.plan.timeout_s
             )
         except SendError as error:
-            return Outcome(False, True, None, f"{error.sentence} {error.detail}", _since(started))
+            return Outcome(False, True, None, error.detail or error.sentence, _since(started))
         return judge(status, headers, body, _since(started))
 
 

@@ -183,11 +183,14 @@ def _reply_context(headers: Headers, own: str | None, references: list[str]) -> 
     kept = references or headers.ids("in-reply-to")[:1]
     if len(kept) > _MAX_REMEMBERED_REFERENCES:
         kept = [kept[0], *kept[1 - _MAX_REMEMBERED_REFERENCES :]]
+    # Only the mail that begins a thread says where its answers go: one that names another mail could
+    # come from whoever forged its From, and lead what is meant for the customer elsewhere.
+    begins = not kept
     return {
         "message_id": own,
         "references": kept,
         "subject": single_line(headers.text("subject"), _MAX_SUBJECT_CHARACTERS),
-        "reply_to": answer_to[0].address if answer_to else None,
+        "reply_to": answer_to[0].address if answer_to and begins else None,
     }
 
 

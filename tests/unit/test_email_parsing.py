@@ -507,3 +507,11 @@ def test_any_bytes_are_a_message(raw: bytes) -> None:
     """Whatever is in the mailbox."""
     assert results(raw)
     assert results(b"From: a@b.example\r\nContent-Type: multipart/mixed; boundary=a\r\n" + raw)
+
+
+def test_only_the_first_mail_of_a_thread_says_where_answers_go() -> None:
+    """A mail that names another cannot lead the answers to an address of its own."""
+    first = b"From: ann@x.example\r\nReply-To: form@x.example\r\nMessage-ID: <1@x>\r\n\r\nhello\r\n"
+    later = first.replace(b"Message-ID: <1@x>", b"Message-ID: <2@x>\r\nIn-Reply-To: <1@x>")
+    assert message(first).reply_context["reply_to"] == "form@x.example"
+    assert message(later).reply_context["reply_to"] is None
