@@ -41,6 +41,7 @@ class Cron(NamedTuple):
     second: set[int]
     minute: set[int] | None = None
     hour: set[int] | None = None
+    timeout_s: int = JOB_TIMEOUT_S
 
 
 def _encode(value: Any) -> bytes:
@@ -144,5 +145,5 @@ def _cron(one: Cron) -> Any:
         second=one.second,
         max_tries=1,
         keep_result=0,
-        timeout=JOB_TIMEOUT_S,
+        timeout=one.timeout_s,
     )

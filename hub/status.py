@@ -227,7 +227,8 @@ def _account_findings(one: AccountStatus, at: datetime) -> Iterator[tuple[Light,
     if one.replies_unknown:
         yield (
             "yellow",
-            f"{one.replies_unknown} replies may or may not have gone out: resend or cancel each",
+            f"{one.replies_unknown} replies may or may not have gone out: resend or cancel each "
+            "(GET /v1/messages?status=unknown lists them).",
         )
     if one.replies_failed:
         yield (

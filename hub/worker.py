@@ -28,6 +28,7 @@ SERVICES = ("ingest", "deliver", "reply", "listen", "jobs")
 
 FIFTHS = set(range(0, 60, 5))
 STOP_S = 12.0
+RETIRE_S = 2 * 3600
 
 _log = structlog.get_logger("hub.worker")
 
@@ -71,6 +72,8 @@ def _services(core: Core, stack: AsyncExitStack) -> dict[str, Serve]:
         stack.push_async_callback(jobs.close)
         services["jobs"] = lambda: jobs.run(_jobs(core), _crons(core, jobs, deliverer))
         services["jobs-media"] = lambda: _fetch_when_rung(core, jobs)
+    else:
+        _log.warning("no_redis", detail="files are not fetched and nothing is retired without it")
     return services
 
 
@@ -110,5 +113,5 @@ def _crons(core: Core, jobs: Jobs, deliverer: Deliverer) -> list[Cron]:
     return [
         Cron("sweep", sweep, second=FIFTHS),
         Cron("expire", expire, second={7}),
-        Cron("retire", retire, second={0}, minute={10}, hour={3}),
+        Cron("retire", retire, second={0}, minute={10}, hour={3}, timeout_s=RETIRE_S),
     ]

@@ -163,6 +163,22 @@ async def messages(
     )
 
 
+async def replies(
+    db: Database, queues: Queues, status: str, account: str | None, before: UUID | None, limit: int
+) -> list[Any]:
+    """Outbound messages in that *status*, the newest first."""
+    return await db.fetch(
+        _MESSAGE + "WHERE m.direction = 'outbound' AND m.status = $2 "
+        "AND ($1::text[] IS NULL OR c.queue = ANY($1)) AND ($3::text IS NULL OR m.account = $3) "
+        "AND ($4::uuid IS NULL OR m.id < $4) ORDER BY m.id DESC LIMIT $5",
+        queues,
+        status,
+        account,
+        before,
+        limit,
+    )
+
+
 async def message(db: Database, queues: Queues, message_id: UUID) -> Any | None:
     """One message."""
     rows = await db.fetch(

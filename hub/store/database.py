@@ -24,6 +24,8 @@ SESSION = {"idle_in_transaction_session_timeout": "10s"}
 than this, well below a lease: others that wait for them would lose theirs."""
 
 TRIES = 6
+STATEMENT_S = 60.0
+"""A statement not answered by then: the connection broke without a word."""
 RETRY = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 AWAY = (
     asyncpg.PostgresConnectionError,
@@ -48,11 +50,13 @@ class UnsafeDatabase(RuntimeError):
     """The database may lose what it has confirmed; the hub's promise cannot be kept on it."""
 
 
-def _config(url: str, pool: int) -> dict[str, Any]:
+def _config(url: str, pool: int, timeout_s: float | None = None) -> dict[str, Any]:
     separator = "&" if "?" in url else "?"
     url = url.replace("postgresql://", "asyncpg://", 1).replace("postgres://", "asyncpg://", 1)
     connection = expand_db_url(f"{url}{separator}minsize=1&maxsize={pool}")
     connection["credentials"]["server_settings"] = dict(SESSION)
+    if timeout_s is not None:
+        connection["credentials"]["command_timeout"] = timeout_s
     return {
         "connections": {"default": connection},
         "apps": {
@@ -98,7 +102,8 @@ class Database:
         Raises:
             UnsafeDatabase: fsync or synchronous_commit is off (``HUB_UNSAFE_DATABASE=1`` lets it pass).
         """
-        await Tortoise.init(config=_config(url, pool), _enable_global_fallback=True)
+        config = _config(url, pool, STATEMENT_S)
+        await Tortoise.init(config=config, _enable_global_fallback=True)
         self = cls(unsafe=False)
         row = (
             await self.fetch(

@@ -18,6 +18,7 @@ EXPECTED = {
     "PATCH /v1/conversations/{id}": "reply",
     "GET /v1/conversations/{id}/messages": "read",
     "POST /v1/conversations/{id}/messages": "reply",
+    "GET /v1/messages": "read",
     "POST /v1/messages": "reply",
     "GET /v1/messages/{id}": "read",
     "GET /v1/messages/{id}/trace": "read",

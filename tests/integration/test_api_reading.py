@@ -171,3 +171,23 @@ async def test_metrics_tell_what_the_database_knows(database_url: str) -> None:
         assert 'hub_deliveries_waiting{destination="desk"} 2.0' in text
         assert "hub_event_loop_lag_seconds" in text
         assert "process_resident_memory_bytes" in text
+
+
+async def test_replies_that_wait_for_a_word_are_listed(database_url: str) -> None:
+    """By state, the newest first, page by page, and only of the queues that the token may see."""
+    async with api(database_url) as made:
+        await made.say(HELLO)
+        client = await made.client()
+        conversation = (await only(client, "/v1/conversations"))["id"]
+        path = f"/v1/conversations/{conversation}/messages"
+        sent = [(await client.call("POST", path, {"text": str(n)})).json["id"] for n in range(3)]
+        await made.core.db.fetch("UPDATE messages SET status = 'unknown' WHERE seq > 1")
+        first = (await client.get("/v1/messages", status="unknown", limit=2)).json
+        assert [one["id"] for one in first["items"]] == sent[:0:-1]
+        last = (await client.get("/v1/messages", status="unknown", after=first["next"])).json
+        assert ([one["id"] for one in last["items"]], last["next"]) == (sent[:1], None)
+        assert (await client.get("/v1/messages", status="held")).json["items"] == []
+        foreign = await made.client("read", queues=("sales",))
+        assert (await foreign.get("/v1/messages", status="unknown")).json["items"] == []
+        assert (await client.get("/v1/messages")).status == 422
+        assert (await client.get("/v1/messages", status="unknown", after="x")).status == 422

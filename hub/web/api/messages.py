@@ -88,6 +88,41 @@ def _seq(cursor: str) -> int:
     return int(text)
 
 
+class StatusQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which replies are wanted."""
+
+    status: Annotated[
+        Literal["queued", "sending", "held", "unknown", "failed"],
+        Meta(description="Only replies in this state"),
+    ]
+    account: Annotated[str | None, Meta(description="Only of this account")] = None
+    after: Cursor | None = None
+    limit: Limit = 50
+
+
+@table.add("GET", "/v1/messages", tag=TAG, scope="read", query=StatusQuery, answer=MessagePage)
+async def list_replies(call: Call[StatusQuery, Nothing]) -> dict[str, Any]:
+    """List the replies in a state, such as those that wait for a person's word.
+
+    The newest comes first.
+    """
+    asked, db = call.query, call.core.db
+    before = None if asked.after is None else _place(asked.after)
+    found = await rows.replies(
+        db, call.queues, asked.status, asked.account, before, page_size(asked.limit)
+    )
+    page, more = found[: asked.limit], len(found) > asked.limit
+    following = show_cursor(Place(page[-1]["id"].hex)) if more else None
+    return {"items": await message_views(db, page), "next": following}
+
+
+def _place(cursor: str) -> UUID:
+    try:
+        return UUID(hex=read_cursor(cursor, Place, "after").id)
+    except ValueError as error:
+        raise invalid("is no cursor of this list", parameter="after") from error
+
+
 @table.add("GET", "/v1/messages/{id}", tag=TAG, scope="read", answer=Message, problems=(404,))
 async def get_message(call: Call[Nothing, Nothing]) -> Any:
     """Read one message."""
