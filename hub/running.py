@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -28,6 +29,8 @@ from hub.supervise import keep_running, restarts
 from hub.tokens import Tokens
 
 __all__ = ["config_path", "opened", "until_stopped"]
+
+T = TypeVar("T")
 
 BEAT_S = 5.0
 WATCH_S = 2.0
@@ -61,7 +64,8 @@ async def opened(path: Path | None, kind: str) -> AsyncIterator[Core]:
         raise ConfigError(["environment: DATABASE_URL: is missing; wants a PostgreSQL URL"])
     sealer = Sealer(_secret_key(settings))
     name = process_name(kind)
-    db = await _database(settings.hub.database_url.reveal())
+    url = settings.hub.database_url.reveal()
+    db = await _patiently(lambda: Database.open(url))
     bells = Bells(settings.hub.redis_url.reveal() if settings.hub.redis_url else None)
     media = Media(db, Path(settings.hub.data_dir), settings.hub.max_attachment_bytes)
     accounts = Accounts(db, bells, sealer, Tokens(db, sealer, name), media, now)
@@ -69,7 +73,7 @@ async def opened(path: Path | None, kind: str) -> AsyncIterator[Core]:
     tasks: list[asyncio.Task[None]] = []
     try:
         await bells.start()
-        await _take_into_force(core, settings)
+        await _patiently(lambda: _take_into_force(core, settings))
         tasks = [
             asyncio.create_task(keep_running("heartbeat", lambda: _beat_forever(core, kind))),
             asyncio.create_task(keep_running("settings", lambda: _watch(core, path, seen))),
@@ -93,12 +97,12 @@ def _secret_key(settings: Settings) -> Secret:
     return secret_key(settings.hub.secret_key, Path(settings.hub.data_dir), production=production)
 
 
-async def _database(url: str) -> Database:
-    """Connect; a database that is only starting gets a minute."""
+async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """The result of *work*; a database that is only starting, or restarting, gets a minute."""
     deadline = asyncio.get_running_loop().time() + DATABASE_WAIT_S
     while True:
         try:
-            return await Database.open(url)
+            return await work()
         except AWAY as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise
