@@ -16,7 +16,7 @@ from typing import Any
 
 from rig.ground import Ground
 
-from chaos.trials import CONTROLS, TRIALS, Trial
+from chaos.trials import CONTROLS, SHORT, TRIALS, Trial
 from chaos.verdict import Verdict, judge
 from chaos.world import Options, World
 
@@ -38,7 +38,8 @@ def arguments() -> argparse.Namespace:
         "--minutes",
         type=float,
         default=10.0,
-        help=f"about how long in all (10); below {SHORT_MINUTES:g} leases last {SHORT_LEASE_S:g} s",
+        help=f"about how long in all (10); below {SHORT_MINUTES:g} the short form, "
+        f"with leases of {SHORT_LEASE_S:g} s",
     )
     parser.add_argument("--seed", type=int, help="repeats the choices of a run (they are printed)")
     parser.add_argument("--bells", choices=["on", "off"], default="on", help="off: polling only")
@@ -71,8 +72,9 @@ def say(text: str) -> None:
 
 async def run_trial(ground: Ground, name: str, trial: Trial, given: Any, seconds: float) -> Verdict:
     """Hurt one world for *seconds*, wait until it rests, and compare the logs."""
+    lease_s = given.lease or (SHORT_LEASE_S if trial.sabotage else None)
     options = Options(
-        lease_s=given.lease if not trial.sabotage else given.lease or SHORT_LEASE_S,
+        lease_s=None if trial.usual_leases else lease_s,
         bells=trial.bells and given.bells == "on",
         sabotage=trial.sabotage,
         time_scale=trial.time_scale,
@@ -121,10 +123,16 @@ def row(trial: Trial, verdict: Verdict) -> str:
     )
 
 
+def usual(minutes: float) -> list[str]:
+    """The trials of a run of that length, when none is named."""
+    trials = SHORT if minutes < SHORT_MINUTES else [name for name in TRIALS if name != "mixed"]
+    return [*trials, *CONTROLS]
+
+
 async def run(given: argparse.Namespace) -> list[tuple[Trial, Verdict]]:
     """All trials, one after the other: they are sensitive to load."""
     everything = TRIALS | CONTROLS
-    chosen = {name: everything[name] for name in given.only or everything}
+    chosen = {name: everything[name] for name in given.only or usual(given.minutes)}
     shares = sum(trial.share for trial in chosen.values())
     free = max(given.minutes * 60 - OVERHEAD_S * len(chosen), 3.0 * shares)
     done: list[tuple[Trial, Verdict]] = []

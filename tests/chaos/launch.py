@@ -31,7 +31,9 @@ def shorten_leases(seconds: float) -> None:
         module.LEASE = _shorter(module.LEASE, seconds)
     for name in ("CLAIM", "RECORD"):  # they were put together when the module was loaded
         setattr(hub.store.lanes, name, _shorter(getattr(hub.store.lanes, name), seconds))
-    hub.store.database.SESSION["idle_in_transaction_session_timeout"] = f"{seconds * 1000 / 3:.0f}ms"
+    hub.store.database.SESSION["idle_in_transaction_session_timeout"] = (
+        f"{seconds * 1000 / 3:.0f}ms"
+    )
     hub.delivery.RENEW_AFTER_S = seconds / 3
     hub.ingest.RENEW_S = seconds / 3
     hub.replies.service.Pace = functools.partial(  # type: ignore[misc, assignment]

@@ -57,7 +57,7 @@ def no_partition_holder() -> None:
         )
         return [Claimed(row["id"], row["account"], row["number"], 0, False) for row in rows]
 
-    async def read(db: Database, claimed: Sequence[Claimed], each: int) -> list[InboxRow]:
+    async def read(db: Database, claimed: Sequence[Claimed], *limits: int) -> list[InboxRow]:
         rows = await db.fetch(
             TAKE, [one.account for one in claimed], [one.number for one in claimed]
         )

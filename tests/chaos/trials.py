@@ -14,6 +14,8 @@ Hurt = Callable[[World, float], Awaitable[None]]
 """Injects faults for about so many seconds."""
 
 FLOWS_S = 30.0
+LEFT_S = 15.0
+"""A message that takes longer waited for a lease that nobody had any more."""
 DESK_FLOWS_S = 50.0
 UNREACHED = frozenset({"reply.passive"})
 """Points on ways that WeChat official accounts do not take."""
@@ -28,6 +30,7 @@ class Trial(NamedTuple):
     sabotage: str | None = None
     caught_by: tuple[str, ...] = ()
     time_scale: float = 0.3
+    usual_leases: bool = False
 
 
 def _deadline(seconds: float) -> Callable[[], bool]:
@@ -78,8 +81,9 @@ async def kill_at_points(world: World, seconds: float) -> None:
     await asyncio.gather(*(_through(world, slot, plan, more) for slot, plan in plans))
     reached = {name for slot in world.slots for name in slot.reached}
     world.notes["points reached"] = len(reached)
-    for name in sorted(set(points) - reached):
-        world.wrong.append(f"failpoint {name} was not reached")
+    for slot, plan in plans:
+        for name in sorted(set(plan) - reached):
+            world.wrong.append(f"failpoint {name} was not reached by {slot.process.name}")
 
 
 async def _through(
@@ -106,12 +110,28 @@ async def pause_worker(world: World, seconds: float) -> None:
     """SIGSTOP a worker for longer than its lease, with work in its hands; then let it go on."""
     more = _deadline(seconds)
     lease = world.options.lease_s or 30.0
-    world.desk.delay_s = 0.15
+    world.desk.delay_s = lease / 10
     while more() or not world.pauses:
-        await asyncio.sleep(1.5)
-        await world.pause(world.rng.choice(world.workers), lease + 1.5)
-        await asyncio.sleep(2.5)
+        slot = await _busy_worker(world)
+        await world.pause(slot, lease + 1.5)
+        await asyncio.sleep(4 * world.desk.delay_s + 1.0)
     world.desk.delay_s = 0.0
+
+
+async def _busy_worker(world: World) -> Slot:
+    """A worker that has many events of one lane still to deliver, as soon as there is one."""
+    more = _deadline(20)
+    while more():
+        rows = await world.query(
+            "SELECT holder FROM lanes WHERE kind = 'deliver' AND wanted >= handled + 8 "
+            "AND lease_until > clock_timestamp()"
+        )
+        holders = {row["holder"].split(":")[1] for row in rows}
+        for slot in world.workers:
+            if str(slot.process.pid) in holders:
+                return slot
+        await asyncio.sleep(0.1)
+    raise RuntimeError("no worker ever had several events of one lane")
 
 
 async def hurt_redis(world: World, seconds: float) -> None:
@@ -204,13 +224,36 @@ async def kill_some(world: World, seconds: float) -> None:
 
 async def stop_in_order(world: World, seconds: float) -> None:
     """SIGTERM: in good order, within 15 s, with nothing lost, repeated or refused."""
-    more = _deadline(seconds)
+    more, since = _deadline(seconds), time.monotonic()
     longest = 0.0
     while more():
         for slot in (world.rng.choice(world.webs), world.rng.choice(world.workers)):
             await asyncio.sleep(world.rng.uniform(0.3, 1.0))
             longest = max(longest, await world.terminate(slot))
     world.notes["longest exit"] = round(longest, 1)
+    await asyncio.sleep(2.0)
+    world.notes["slowest"] = slowest = round(world.slowest(since), 1)
+    if slowest > LEFT_S and not world.faults:
+        world.wrong.append(f"a message waited {slowest} s: was its lease not given back?")
+
+
+MIXED = 9
+
+
+async def hurt_all_ways(world: World, seconds: float) -> None:
+    """One way after the other, in one world."""
+    for hurt in (
+        kill_webs,
+        kill_workers,
+        hurt_platform,
+        hurt_redis,
+        hurt_desk,
+        stop_in_order,
+        hurt_postgres,
+        kill_all,
+        pause_worker,
+    ):
+        await hurt(world, seconds / MIXED)
 
 
 async def kill_before_commit(world: World, seconds: float) -> None:
@@ -223,7 +266,11 @@ async def kill_before_commit(world: World, seconds: float) -> None:
             await _lived(slot, before + 2, 10)
 
 
+SHORT = ("mixed", "points", "bells-off")
+"""What the short form does, besides the controls."""
+
 TRIALS: Mapping[str, Trial] = {
+    "mixed": Trial(hurt_all_ways, 4.0, time_scale=1.0),
     "quiet": Trial(quiet, 0.5),
     "web": Trial(kill_webs),
     "worker": Trial(kill_workers),
@@ -234,7 +281,7 @@ TRIALS: Mapping[str, Trial] = {
     "helpdesk": Trial(hurt_desk),
     "platform": Trial(hurt_platform),
     "together": Trial(kill_all, time_scale=1.0),
-    "sigterm": Trial(stop_in_order),
+    "sigterm": Trial(stop_in_order, usual_leases=True),
     "bells-off": Trial(kill_some, bells=False),
 }
 CONTROLS: Mapping[str, Trial] = {

@@ -220,16 +220,13 @@ def _late_holders(world: World) -> Iterator[Wrong]:
     """I3 under F6: a worker that was paused for longer than its lease repeats one event at most."""
     for pause in world.pauses:
         until = min((at for at, _ in world.faults if at > pause.resumed), default=float("inf"))
-        taken = {
-            (one.desk, one.id)
-            for one in world.desk.receipts
-            if one.taken and one.at < pause.resumed
-        }
-        again = Counter(
-            (one.desk, one.lane)
-            for one in world.desk.receipts
-            if pause.resumed <= one.at < until and (one.desk, one.id) in taken
-        )
+        taken: set[tuple[str, str]] = set()
+        again: Counter[tuple[str, str]] = Counter()
+        for one in world.desk.receipts:
+            if pause.resumed <= one.at < until and (one.desk, one.id) in taken:
+                again[one.desk, one.lane] += 1
+            if one.taken:
+                taken.add((one.desk, one.id))
         for (desk, lane), count in again.items():
             if count > 1:
                 yield Wrong("late holder", f"{desk} {lane}: {count} repeats after its lease")
@@ -279,5 +276,7 @@ def _in_turn(outbound: list[dict[str, Any]], said: list[tuple[str, str]]) -> Ite
     last: dict[str, int] = defaultdict(int)
     for openid, text in said:
         if seq.get(text, 0) < last[openid]:
-            yield Wrong("reply order", f"{text!r} (seq {seq.get(text)}) was said after {last[openid]}")
+            yield Wrong(
+                "reply order", f"{text!r} (seq {seq.get(text)}) was said after {last[openid]}"
+            )
         last[openid] = max(last[openid], seq.get(text, 0))

@@ -201,10 +201,10 @@ class World:
                 )
             slot.struck = False
             slot.point, slot.armed = slot.armed, None
-            slot.lives += 1
             extra = {"HUB_FAILPOINT": slot.point} if slot.point else {}
             await asyncio.sleep(0.02)
             await slot.process.start(**extra)
+            slot.lives += 1
 
     def fault(self, what: str) -> None:
         """Note that something was injected."""
@@ -257,6 +257,20 @@ class World:
                     return
             await asyncio.sleep(0.05)
         self.wrong.append(f"{what}: deliveries do not flow again")
+
+    def slowest(self, since: float) -> float:
+        """The longest that a message of that time took from its 200 to the helpdesk, or takes still."""
+        came: dict[str, float] = {}
+        for receipt in self.desk.receipts:
+            if receipt.taken and (external := _message_id(receipt.data)):
+                came.setdefault(external, receipt.at)
+        now = time.monotonic()
+        waits = [
+            came.get(one.message_id, now) - one.ended
+            for one in self.crowd.pushes
+            if one.acked and one.started > since
+        ]
+        return max(waits, default=0.0)
 
     async def drained(self, limit_s: float) -> list[str]:
         """Wait until nothing is left to do; what is left after *limit_s*."""
