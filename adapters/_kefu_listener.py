@@ -15,7 +15,7 @@ from hub.errors import Rejected, SendError
 from hub.fetch import TooLarge
 from hub.model import Checkpoint, InboundEvent
 from normalizers._kefu_item import customer_of, item_key, order_of
-from normalizers._wechat_fields import read_fields
+from normalizers._wechat_fields import read_fields, text_of
 from outbound._wecom_api import CorpApi, call_url
 from outbound.wechat_kefu import desks_of
 from outbound.wechat_kefu.errors import ERRORS
@@ -30,6 +30,7 @@ _MSG_TOKEN_OVER = "95007"  # noqa: S105 - an error code
 _BAD_PARAMETER = "40058"
 _PROFILES = 100
 _PROFILES_WITHIN_S = 3.0
+_LONGEST_NAME = 200
 _KNOWN_PROFILES = 100_000
 _SYNC = "kf/sync_msg"
 
@@ -68,7 +69,7 @@ class KefuListener:
         self._poll_s: float = settings.poll_s
         self._with_profiles: bool = settings.profiles
         self._limit = _PAGE
-        self._profiled: set[str] = set()
+        self._names: dict[str, str] = {}
 
     async def listen(self, emit: Emit, wake: Wake) -> None:
         """Pull what each bell announces, and everything now and then; see ``hub.channel.Listener``."""
@@ -114,9 +115,9 @@ class KefuListener:
         cursor = str((await emit.checkpoint(key) or {}).get("cursor", ""))
         while True:
             page, token, cursor = await self._page(desk, token, cursor)
-            events = [self._event(bytes(raw), desk) for raw in page.msg_list or ()]
-            if self._with_profiles and events:
-                events = [*await self._profiles(events, desk), *events]
+            items = [bytes(raw) for raw in page.msg_list or ()]
+            profiles = await self._profiles(items, desk) if self._with_profiles and items else []
+            events = [*profiles, *(self._event(item, desk) for item in items)]
             following = page.next_cursor or cursor
             if events or following != cursor:
                 await emit(events, Checkpoint(key, {"cursor": following}))
@@ -159,32 +160,33 @@ class KefuListener:
 
     def _event(self, body: bytes, desk: str) -> InboundEvent:
         fields = read_fields(body)
+        name = self._names.get(customer_of(fields)) if fields else None
         return InboundEvent(
             dedupe_key=item_key(fields, body),
             order_key=order_of(fields, desk),
             body=body,
             received_at=self._tools.clock(),
-            headers={"open_kfid": desk},
+            headers={"open_kfid": desk} | ({"nickname": name} if name else {}),
             proof="sync_msg",
         )
 
     # -- who they are --------------------------------------------------------------------------------
 
-    async def _profiles(self, events: Iterable[InboundEvent], desk: str) -> list[InboundEvent]:
-        """Names and union ids of those whom this process meets first, to be stored before their words.
+    async def _profiles(self, items: Iterable[bytes], desk: str) -> list[InboundEvent]:
+        """Names and union ids of those whom this process meets first; the names go with their words.
 
         What they wrote never waits long for it, nor fails with it.
 
         Source: https://developer.work.weixin.qq.com/document/path/96429
         """
-        fields = (read_fields(event.body) for event in events)
+        fields = (read_fields(item) for item in items)
         met = dict.fromkeys(customer_of(one) for one in fields if one)
-        fresh = [one for one in met if one and one not in self._profiled][:_PROFILES]
+        fresh = [one for one in met if one and one not in self._names][:_PROFILES]
         if not fresh:
             return []
-        if len(self._profiled) > _KNOWN_PROFILES:
-            self._profiled.clear()
-        self._profiled.update(fresh)
+        if len(self._names) > _KNOWN_PROFILES:
+            self._names.clear()
+        self._names |= dict.fromkeys(fresh, "")
         try:
             async with asyncio.timeout(_PROFILES_WITHIN_S):
                 return await self._customers(fresh, desk)
@@ -201,9 +203,12 @@ class KefuListener:
         return [self._profile_event(bytes(raw), desk) for raw in found]
 
     def _profile_event(self, body: bytes, desk: str) -> InboundEvent:
+        fields = read_fields(body)
+        if fields:
+            self._names[customer_of(fields)] = text_of(fields, "nickname").strip()[:_LONGEST_NAME]
         return InboundEvent(
             dedupe_key=f"profile:{desk}:{item_key(None, body)}",
-            order_key=order_of(read_fields(body), desk),
+            order_key=order_of(fields, desk),
             body=body,
             received_at=self._tools.clock(),
             headers={"open_kfid": desk},

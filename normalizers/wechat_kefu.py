@@ -111,6 +111,11 @@ class _Item(NamedTuple):
         return Address("wechat_kefu", corp_id, customer_of(self.fields) or "unknown")
 
     @property
+    def name(self) -> str | None:
+        """The customer's name, where the listener has asked for it."""
+        return self.event.headers.get("nickname") or None
+
+    @property
     def conversation(self) -> ConversationRef:
         return ConversationRef(thread_key=f"{self.desk}:{self.address.value}")
 
@@ -156,7 +161,9 @@ def _message(item: _Item, content: Content) -> Message:
         account=item.account.name,
         kind=content.kind,
         text=content.text,
-        sender=Participant("agent" if from_servicer else "contact", item.address),
+        sender=Participant("agent", item.address)
+        if from_servicer
+        else Participant("contact", item.address, item.name),
         conversation=item.conversation,
         dedupe_key=item.key,
         external_id=text_of(item.fields, "msgid").strip()[:200] or None,
@@ -201,7 +208,7 @@ def _happened(item: _Item) -> Result:
         account=item.account.name,
         kind=kind,
         text=" ".join((f"[{kind.replace('_', ' ')}]", *filter(None, details))),
-        sender=Participant("contact", item.address) if personal else None,
+        sender=Participant("contact", item.address, item.name) if personal else None,
         conversation=item.conversation if personal else None,
         dedupe_key=item.key,
         external_id=text_of(item.fields, "msgid").strip()[:200] or None,

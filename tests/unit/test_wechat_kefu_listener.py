@@ -282,5 +282,6 @@ async def test_a_new_customers_name_comes_before_their_words() -> None:
     first = store.emitted[0][0]
     assert [event.proof for event in first] == ["customer/batchget", "sync_msg"]
     assert first[0].order_key == first[1].order_key == "wk1:wm1"
+    assert first[1].headers == {"open_kfid": "wk1", "nickname": "Lin"}
     assert seen == [["wm1"], ["wm2"]]
     assert store.texts == ["a", "b", "c"]
