@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.corekit import background, eventually, file_all
 from tests.kefukit import World, world_of
 
 KILLS = 60
+PROCESSES = 3
 RELEASE = leases.release
 
 
@@ -85,6 +87,11 @@ async def listen_for(world: World, seconds: float | None, total: int = 0) -> Non
         await asyncio.sleep(seconds)
     owner.cancel()
     await asyncio.gather(owner, return_exceptions=True)
+    await expire_lease(world)
+
+
+async def expire_lease(world: World) -> None:
+    """As if its 30 seconds were over."""
     await world.core.db.fetch("UPDATE leases SET lease_until = now() WHERE name LIKE 'listener:%'")
 
 
@@ -131,6 +138,32 @@ async def _forget(db: Database, name: str, epoch: int) -> None:
         await RELEASE(db, name, epoch)
 
 
+async def test_killed_processes_lose_and_double_nothing(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGKILL to ``hub listen`` while it pulls: nothing of it runs any more, and the next goes on."""
+    source = random.Random(20260103)
+    command = [str(Path(sys.executable).with_name("hub")), "listen", "--config"]
+    async with world_of(tmp_path, database_url, monkeypatch) as world:
+        world.simulator.api.page_size, world.simulator.api.sync_seconds = 3, 0.005
+        crowd = Crowd(world, source)
+        async with background(crowd.write()):
+            for _ in range(PROCESSES):
+                before = await count(world)
+                process = await asyncio.create_subprocess_exec(
+                    *command, str(tmp_path / "hub.toml"), stderr=asyncio.subprocess.DEVNULL
+                )
+                await eventually(lambda before=before: _stored(world, before + 1), timeout=30)
+                await asyncio.sleep(source.random() * 0.1)
+                process.kill()
+                await process.wait()
+                await expire_lease(world)
+                await agree(world)
+        await listen_for(world, None, crowd.total)
+        await agree(world)
+        assert await count(world) == crowd.total
+
+
 async def test_a_cursor_that_is_stored_first_is_caught(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +190,11 @@ async def test_a_cursor_that_is_stored_first_is_caught(
                 await agree_through(world, source)
 
 
-async def _stored(world: World, count: int) -> bool:
+async def count(world: World) -> int:
+    """How many items are stored."""
     rows = await world.core.db.fetch("SELECT count(*) FROM inbox WHERE dedupe_key LIKE 'kf:%'")
-    return bool(rows[0]["count"] >= count)
+    return int(rows[0]["count"])
+
+
+async def _stored(world: World, wanted: int) -> bool:
+    return await count(world) >= wanted
