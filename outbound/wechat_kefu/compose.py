@@ -138,17 +138,22 @@ class _Composer:
     def _say(
         self, number: int, kind: str, content: Mapping[str, Any], *, text: str | None = None
     ) -> Draft:
-        body: dict[str, Any] = {"touser": self._desk.customer, "open_kfid": self._desk.open_kfid}
-        message_id = self._reply.message_id
-        if message_id:
-            body["msgid"] = _own_id(message_id, number, kind, content)
+        reply = self._reply
+        made_from = reply.message_id or f"{self._desk} {reply.last_inbound_at}"
+        body = {
+            "touser": self._desk.customer,
+            "open_kfid": self._desk.open_kfid,
+            "msgid": _own_id(made_from, number, kind, content),
+            "msgtype": kind,
+            kind: content,
+        }
         return Draft(
             method="POST",
             url=call_url(self._desk.api_base, "kf/send_msg"),
             headers=JSON,
-            json={**body, "msgtype": kind, kind: content},
+            json=body,
             text=text,
-            repeatable=bool(message_id),
+            repeatable=reply.message_id is not None,
         )
 
     def _read_lines(self) -> None:
@@ -239,11 +244,11 @@ class _Composer:
         yield _Card((), "msgmenu", content)
 
 
-def _own_id(message_id: str, number: int, kind: str, content: Mapping[str, Any]) -> str:
+def _own_id(made_from: str, number: int, kind: str, content: Mapping[str, Any]) -> str:
     """Our id of one message: at most 32 of ``[0-9A-Za-z_-]``, the same whenever it is sent again.
 
     The platform takes an id once for each customer-service account. A reply that is composed
     differently later, since little is allowed any more, says something else under another id.
     """
-    made = repr((message_id, number, kind, content))
+    made = repr((made_from, number, kind, content))
     return hashlib.sha256(made.encode("utf-8", "replace")).hexdigest()[:32]
