@@ -63,7 +63,7 @@ class Desk:
     tokens: dict[str, float] = field(default_factory=dict)
 
     def session(self, customer: str) -> Session:
-        """The session with *customer*; one that nobody has used for 48 hours has ended."""
+        """The session with *customer*, made when there is none."""
         return self.sessions.setdefault(customer, Session())
 
 
