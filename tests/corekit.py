@@ -48,7 +48,7 @@ def normalize(event: InboundEvent, account: Account[Any], /) -> Iterator[Result]
     """The test channel: an event's body is JSON that says what it means."""
     said = json.loads(event.body)
     address = Address("test", "", said.get("from", "somebody"))
-    who = Participant("contact", address, said.get("name"))
+    who = Participant(said.get("role", "contact"), address, said.get("name"))
     place = ConversationRef(
         thread_key=said.get("thread", address.value), is_group=said.get("group", False)
     )

@@ -124,7 +124,9 @@ class _Batch:
         ]
         self.threads = await rows.find_threads(self.tx, hints)
         placed = [(read, one) for read, one in said if one.sender and one.conversation]
-        names = {_home(one): _name(one) for _, one in placed}
+        names: dict[Address, str | None] = {}
+        for _, one in placed:  # whoever is named once in a batch has a name
+            names[_home(one)] = names.get(_home(one)) or _name(one)
         self.contacts = await rows.contacts_of(self.tx, names, self.now)
         keys = {key for read, one in placed for key in _keys(read.row.account, one)}
         for conversation in await rows.lock_conversations(self.tx, keys, self.threads.values()):
@@ -187,11 +189,13 @@ class _Batch:
         self._tell_of_conversation(conversation, message)
         own = new_id()
         conversation.last_seq += 1
-        conversation.last_inbound_at = read.row.event.received_at
+        by_customer = message.sender.role == "contact"
         context = to_json(message.reply_context)
-        conversation.reply_context = msgspec.Raw(context.encode())
+        if by_customer:  # an agent's own words in the platform's client open nothing
+            conversation.last_inbound_at = read.row.event.received_at
+            conversation.reply_context = msgspec.Raw(context.encode())
+            self.spoken.add(conversation.id)
         self.changed[conversation.id] = conversation
-        self.spoken.add(conversation.id)
         shown = self._shown(read, message, conversation, own)
         body = to_json(public_json(shown))
         self.messages.append(
@@ -229,7 +233,9 @@ class _Batch:
             seq=conversation.last_seq,
             received_at=read.row.event.received_at,
             attachments=attachments,
-            reply=ReplyState(until, remaining, modes),  # type: ignore[arg-type]
+            reply=ReplyState(until, remaining, modes)  # type: ignore[arg-type]
+            if message.sender.role == "contact"
+            else None,
             conversation=ConversationRef(
                 show_id("cnv", conversation.id),
                 conversation.thread_key,

@@ -225,3 +225,31 @@ async def test_a_parked_row_can_be_parked_by_hand(database_url: str) -> None:
         await file_all(core)
         assert (await Inbox.get()).error == "because"
         assert await MessageRow.all().count() == 0
+
+
+async def test_an_agents_words_in_the_platforms_client_open_nothing(database_url: str) -> None:
+    """They stand in the conversation; the customer's last message stays the last."""
+    async with opened(database_url, settings_for()) as core:
+        await store(core, {"from": "ann", "name": "Ann", "text": "hello", "id": "1"})
+        await file_all(core)
+        before = await Conversation.get()
+        await core.db.fetch("UPDATE conversations SET last_inbound_at = '2026-01-01T00:00Z'")
+        await store(core, {"from": "ann", "text": "hi, Ann", "id": "2", "role": "agent"})
+        await file_all(core)
+        after = await Conversation.get()
+        assert (after.last_seq, after.id) == (2, before.id)
+        assert str(after.last_inbound_at).startswith("2026-01-01")
+        said = (await MessageRow.get(seq=2)).body
+        assert (said["sender"]["role"], said["reply"]) == ("agent", None)
+
+
+async def test_a_nameless_message_does_not_take_a_name_away(database_url: str) -> None:
+    """Whoever is named once in a batch has a name."""
+    async with opened(database_url, settings_for()) as core:
+        await store(
+            core,
+            {"from": "ann", "name": "Ann", "text": "a", "id": "1"},
+            {"from": "ann", "text": "b", "id": "2"},
+        )
+        await file_all(core)
+        assert (await core.db.fetch("SELECT name FROM contacts"))[0]["name"] == "Ann"
