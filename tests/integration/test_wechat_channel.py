@@ -107,7 +107,7 @@ async def http() -> AsyncIterator[Fetcher]:
 
 @pytest.fixture
 async def simulator() -> AsyncIterator[WeChatSimulator]:
-    simulator = WeChatSimulator(time_scale=0.02)
+    simulator = WeChatSimulator(time_scale=0.2)
     await simulator.start()
     yield simulator
     await simulator.stop()
@@ -170,7 +170,7 @@ async def test_modes_and_formats(
     mode: Any, data_format: Any, http: Fetcher, aiohttp_server: Any
 ) -> None:
     """What the platform sends in each of its modes and formats is understood alike."""
-    simulator = WeChatSimulator(mode=mode, data_format=data_format, time_scale=0.02)
+    simulator = WeChatSimulator(mode=mode, data_format=data_format, time_scale=0.2)
     await simulator.start()
     shop = await listening(await shop_of(simulator, http, mode=mode), simulator, aiohttp_server)
     assert (await simulator.push_text(OPENID, "你好")).acked

@@ -70,7 +70,7 @@ class Shop:
 
 @pytest.fixture
 async def simulator() -> AsyncIterator[WeComSimulator]:
-    simulator = WeComSimulator(time_scale=0.02)
+    simulator = WeComSimulator(time_scale=0.2)
     await simulator.start()
     yield simulator
     await simulator.stop()
