@@ -5,8 +5,6 @@ statement, one fsync.
 """
 
 import asyncio
-import contextlib
-import time
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -23,9 +21,10 @@ from hub.store.inbox import Arrived, insert_events
 __all__ = ["Committer", "Overloaded"]
 
 BATCH = 500
-LINGER_S = 0.002
-BUSY_S = 0.01
-"""A commit so soon after the last one waits for company; one alone goes at once."""
+PACE_S = 0.004
+"""Commits begin no closer together, so that what comes meanwhile shares one; one alone goes at once."""
+TICK_S = 0.1
+"""How late a caller may learn that its time is over."""
 MIN_PAUSE_S, MAX_PAUSE_S = 0.05, 0.5
 
 _log = structlog.get_logger("hub.intake")
@@ -39,6 +38,7 @@ class _Waiting(NamedTuple):
     arrived: Sequence[Arrived]
     size: int
     stored: "asyncio.Future[None]"
+    until: float
 
 
 class Committer:
@@ -58,23 +58,26 @@ class Committer:
         self._bytes = 0
         self._arrival = asyncio.Event()
         self._room = asyncio.Condition()
-        self._task: asyncio.Task[None] | None = None
+        self._limits: deque[_Waiting] = deque()  # those whose time runs, the oldest first
+        self._tasks: list[asyncio.Task[None]] = []
         self.committed = 0
         self.refused = 0
 
     async def start(self) -> None:
         """Start to commit."""
-        self._task = asyncio.create_task(self._run(), name="committer")
+        self._tasks = [
+            asyncio.create_task(self._run(), name="committer"),
+            asyncio.create_task(self._watch_time(), name="committer-time"),
+        ]
 
     async def stop(self) -> None:
         """Commit what waits, for as long as a caller may wait for it, and end."""
         waiting = [each.stored for each in self._queue]
         if waiting:
             await asyncio.wait(waiting, timeout=self._wait_s)
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
     def filling(self) -> float:
@@ -90,17 +93,29 @@ class Committer:
         if not events:
             return
         size = sum(len(event.body) + 512 for event in events)
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting([Arrived(account, channel, event) for event in events], size, stored)
-        try:
-            async with asyncio.timeout(self._wait_s):
-                if not self._has_room(waiting):
-                    await self._wait_for_room(waiting)
-                self._put(waiting)
-                await stored
-        except TimeoutError as error:
-            self.refused += 1
-            raise Overloaded from error
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(
+            [Arrived(account, channel, event) for event in events],
+            size,
+            loop.create_future(),
+            loop.time() + self._wait_s,
+        )
+        if not self._has_room(waiting):
+            await self._wait_for_room(waiting)
+        self._put(waiting)
+        await waiting.stored
+
+    async def _watch_time(self) -> None:
+        """Tell those whose time is over; a timer for each would cost more than all the rest here."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = loop.time()
+            while self._limits and (self._limits[0].until <= now or self._limits[0].stored.done()):
+                stored = self._limits.popleft().stored
+                if not stored.done():
+                    self.refused += 1
+                    stored.set_exception(Overloaded())
 
     def _has_room(self, waiting: _Waiting) -> bool:
         return (
@@ -109,11 +124,16 @@ class Committer:
         ) or not self._queue
 
     async def _wait_for_room(self, waiting: _Waiting) -> None:
-        async with self._room:
-            await self._room.wait_for(lambda: self._has_room(waiting))
+        try:
+            async with asyncio.timeout_at(waiting.until), self._room:
+                await self._room.wait_for(lambda: self._has_room(waiting))
+        except TimeoutError as error:
+            self.refused += 1
+            raise Overloaded from error
 
     def _put(self, waiting: _Waiting) -> None:
         self._queue.append(waiting)
+        self._limits.append(waiting)
         self._events += len(waiting.arrived)
         self._bytes += waiting.size
         self._arrival.set()
@@ -131,17 +151,18 @@ class Committer:
         return batch
 
     async def _run(self) -> None:
-        committed = 0.0
+        loop = asyncio.get_running_loop()
+        following = 0.0
         while True:
             await self._arrival.wait()
-            if time.monotonic() - committed < BUSY_S and self._events < BATCH:
-                await asyncio.sleep(LINGER_S)
+            if self._events < BATCH:
+                await asyncio.sleep(following - loop.time())
+            following = loop.time() + PACE_S
             batch = self._take()
             if not self._queue:
                 self._arrival.clear()
             if batch:
                 await self._commit(batch)
-            committed = time.monotonic()
             async with self._room:
                 self._room.notify_all()
 
