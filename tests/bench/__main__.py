@@ -6,7 +6,10 @@ import json
 import os
 import platform
 import sys
+from pathlib import Path
 from typing import Any
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # run by path, this folder would be first
 
 from rig.ground import Ground
 

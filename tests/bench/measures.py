@@ -12,7 +12,7 @@ from rig.process import Process
 
 from bench.field import Field, Load, Usage, check_order
 
-PAIRS = 5
+PAIRS = 9
 CONVERSATIONS = 2000
 RATE = 500.0
 RUNS = 3
@@ -33,7 +33,7 @@ async def intake_ratio(ground: Ground, seconds: float) -> Figures:
         null, null_port = await field.web("bench.variants", "null")
         usage = Usage(durable=durable.pid, null=null.pid, postgres=ground.postgres.pid)
         loads = [await field.load(durable_port), await field.load(null_port)]
-        each = max(0.5, seconds / (2 * PAIRS))
+        each = max(0.2, seconds / (2 * PAIRS))
         room = int(await _guess(loads[1]) * each * 1.5) + 500
         rates: list[list[float]] = [[], []]
         p99: list[float] = []
@@ -110,7 +110,7 @@ async def capacity(ground: Ground, seconds: float) -> Figures:
 
     A run sends for its time and ends when the last message has arrived, so that a backlog counts.
     """
-    each = max(1.0, seconds / (2 * RUNS))
+    each = max(0.5, seconds / (2 * RUNS))
     async with Field(ground, "capacity") as ours, Field(ground, "relay") as theirs:
         web, port = await ours.web()
         worker = await ours.worker()

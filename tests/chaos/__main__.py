@@ -14,6 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # run by path, this folder would be first
+
 from rig.ground import Ground
 
 from chaos.trials import CONTROLS, SHORT, TRIALS, Trial
