@@ -91,6 +91,8 @@ async def run_trial(ground: Ground, name: str, trial: Trial, given: Any, seconds
             await world.crowd.stop()
         patience = DRAIN_S + 2 * (options.lease_s or 30.0)
         left = await world.drained(15.0 if trial.sabotage else patience)
+        if not left and await world.replay():
+            left = await world.drained(patience)
         verdict = await judge(world, left)
     verdict.name = name
     verdict.seconds = round(time.monotonic() - started, 1)

@@ -11,25 +11,26 @@ from typing import Any, NoReturn
 import hub.ingest
 import hub.ingest.filing
 from hub.errors import SendError, Unreachable
-from hub.intake import Committer, _Waiting
+from hub.intake import Committer
 from hub.model import Draft, InboundEvent
 from hub.replies.records import Changed, Try
 from hub.replies.saying import LaneRun
 from hub.store import Database, Transaction, inbox
-from hub.store.inbox import Arrived, Claimed, InboxRow
+from hub.store.inbox import Claimed, InboxRow
 
 __all__ = ["SABOTAGES"]
 
 
 def ack_before_commit() -> None:
     """Answers 200 when the message is in memory, and commits it afterwards."""
+    later: list[asyncio.Task[None]] = []
+
+    commit = Committer.store
 
     async def store(
         self: Committer, account: str, channel: str, events: Sequence[InboundEvent]
     ) -> None:
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        arrived = [Arrived(account, channel, event) for event in events]
-        self._put(_Waiting(arrived, sum(len(event.body) for event in events), stored))
+        later.append(asyncio.create_task(commit(self, account, channel, events)))
 
     Committer.store = store  # type: ignore[method-assign]
 
@@ -38,7 +39,7 @@ TAKE = """
 UPDATE inbox SET state = 9 WHERE id IN (
     SELECT i.id FROM inbox i JOIN unnest($1::text[], $2::smallint[]) AS c (account, number)
            ON i.account = c.account AND i.partition = c.number
-    WHERE i.state = 0 ORDER BY i.id LIMIT 4 FOR UPDATE OF i SKIP LOCKED)
+    WHERE i.state = 0 ORDER BY i.id LIMIT $3 FOR UPDATE OF i SKIP LOCKED)
 RETURNING *, account || '/' || partition AS partition_id
 """
 
@@ -57,10 +58,11 @@ def no_partition_holder() -> None:
         )
         return [Claimed(row["id"], row["account"], row["number"], 0, False) for row in rows]
 
-    async def read(db: Database, claimed: Sequence[Claimed], *limits: int) -> list[InboxRow]:
-        rows = await db.fetch(
-            TAKE, [one.account for one in claimed], [one.number for one in claimed]
-        )
+    async def read(
+        db: Database, claimed: Sequence[Claimed], each: int, *limits: int
+    ) -> list[InboxRow]:
+        accounts = [one.account for one in claimed]
+        rows = await db.fetch(TAKE, accounts, [one.number for one in claimed], each)
         return sorted((inbox._inbox_row(row) for row in rows), key=lambda row: row.id)
 
     async def keep(where: Any, claimed: Sequence[Claimed]) -> set[str]:

@@ -17,6 +17,7 @@ FLOWS_S = 30.0
 LEFT_S = 15.0
 """A message that takes longer waited for a lease that nobody had any more."""
 DESK_FLOWS_S = 50.0
+MUCH = 1500
 UNREACHED = frozenset({"reply.passive"})
 """Points on ways that WeChat official accounts do not take."""
 
@@ -41,6 +42,13 @@ def _deadline(seconds: float) -> Callable[[], bool]:
 async def quiet(world: World, seconds: float) -> None:
     """Nothing: each message exactly once."""
     await asyncio.sleep(seconds)
+
+
+async def write_much(world: World, seconds: float) -> None:
+    """Nothing either, but for so long that races show."""
+    more = _deadline(max(seconds, 30.0))
+    while more() and world.crowd.acked() < MUCH:
+        await asyncio.sleep(0.2)
 
 
 async def kill_webs(world: World, seconds: float) -> None:
@@ -111,7 +119,7 @@ async def pause_worker(world: World, seconds: float) -> None:
     more = _deadline(seconds)
     lease = world.options.lease_s or 30.0
     world.desk.delay_s = lease / 10
-    while more() or not world.pauses:
+    while more() or len(world.pauses) < 2:
         slot = await _busy_worker(world)
         await world.pause(slot, lease + 1.5)
         await asyncio.sleep(4 * world.desk.delay_s + 1.0)
@@ -288,7 +296,9 @@ CONTROLS: Mapping[str, Trial] = {
     "control-ack": Trial(
         kill_before_commit, 0.5, sabotage="ack_before_commit", caught_by=("lost",)
     ),
-    "control-holder": Trial(quiet, 0.5, sabotage="no_partition_holder", caught_by=("reordered",)),
+    "control-holder": Trial(
+        write_much, 0.5, sabotage="no_partition_holder", caught_by=("reordered",)
+    ),
     "control-epochs": Trial(pause_worker, 0.5, sabotage="no_epochs", caught_by=("late holder",)),
     "control-resend": Trial(
         hurt_platform, 0.5, sabotage="resend_ambiguous", caught_by=("said twice",)

@@ -98,6 +98,8 @@ class World:
         self.pauses: list[Pause] = []
         self.notes: dict[str, float] = {}
         self.wrong: list[str] = []
+        self.late: frozenset[str] = frozenset()
+        self.replayed = 0
         self.db: asyncpg.Connection | None = None
         self.database_url = ""
         self._closing = False
@@ -271,6 +273,16 @@ class World:
             if one.acked and one.started > since
         ]
         return max(waits, default=0.0)
+
+    async def replay(self) -> bool:
+        """Bring back the rows that were set aside after three crashes, as ``hub replay`` does."""
+        rows = await self.query(
+            "UPDATE inbox SET state = 0, crashes = 0 WHERE state = 2 "
+            "AND error LIKE 'crashed%' RETURNING split_part(dedupe_key, ':', 3) AS message_id"
+        )
+        self.late |= {row["message_id"] for row in rows}
+        self.replayed += len(rows)
+        return bool(rows)
 
     async def drained(self, limit_s: float) -> list[str]:
         """Wait until nothing is left to do; what is left after *limit_s*."""
