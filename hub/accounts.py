@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import hmac
+import os
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
@@ -24,8 +26,9 @@ from hub.channel import (
     Tools,
 )
 from hub.feed import NewEvent, publish
-from hub.fetch import Fetcher, Policy, policy_for
+from hub.fetch import Fetcher, Policy, http_of, policy_for
 from hub.model import Secret
+from hub.relay import Relays
 from hub.seal import Sealer
 from hub.settings import AccountPlan, Settings
 from hub.store import AWAY, Database, Transaction
@@ -120,10 +123,15 @@ def _secrets(plan: AccountPlan) -> list[str]:
 
 
 def _policy(plan: AccountPlan) -> Policy:
-    """What the account may call: public addresses, and the host that its admin set as ``api_base``."""
+    """What the account may call: public addresses, and the hosts that its admin set.
+
+    Those are ``api_base`` and ``websocket_url``.
+    """
     leaves = _leaves(plan.account.settings)
     return policy_for(
-        one for name, one in leaves if name.endswith("api_base") and isinstance(one, str)
+        http_of(one)
+        for name, one in leaves
+        if name.endswith(("api_base", "websocket_url")) and isinstance(one, str)
     )
 
 
@@ -145,6 +153,7 @@ class Accounts:
         self._tokens = tokens
         self._files = files
         self._clock = clock
+        self._relays = Relays(db, bells, f"{socket.gethostname()}:{os.getpid()}")
         self._settings: Settings | None = None
         self._built: dict[str, _Built] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -232,6 +241,8 @@ class Accounts:
             media=self._files,
             clock=self._clock,
             log=structlog.get_logger(f"channel.{channel.key}").bind(account=account.name),
+            connect=calls.connect,
+            relay=self._relays.of(account.name),
         )
 
         def part(make: Maker[P] | None, tools: Tools = tools) -> P | None:

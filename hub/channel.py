@@ -5,6 +5,7 @@ door), a normalizer (pure) and a sender. No base class, no string keys: a part i
 right methods, built as ``Part(account, tools)``. Third parties import from here and below.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
@@ -13,7 +14,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Struct, field
 
-from hub.errors import NotAuthentic, NotRecognised
+from hub.errors import NotAuthentic, NotRecognised, Unreachable
 from hub.model import (
     Allowance,
     Attachment,
@@ -33,6 +34,7 @@ __all__ = [
     "Capabilities",
     "Channel",
     "Check",
+    "Connect",
     "Connection",
     "Emit",
     "Http",
@@ -46,6 +48,7 @@ __all__ = [
     "NotAuthentic",
     "NotRecognised",
     "Reconciler",
+    "Relay",
     "Response",
     "Sender",
     "Socket",
@@ -182,11 +185,11 @@ class Listener(Protocol):
 
 
 class Connection(Protocol):
-    """A WebSocket that somebody opened to us."""
+    """A WebSocket, whichever side opened it."""
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers of the upgrade request, names in lower case."""
+        """The other side's headers of the upgrade, names in lower case."""
         ...
 
     async def receive(self) -> str | bytes:
@@ -207,7 +210,11 @@ class Connection(Protocol):
 
 
 class Socket(Protocol):
-    """The platform or a visitor connects to us: OneBot's reverse WebSocket, web chat."""
+    """The platform or a visitor connects to us: OneBot's reverse WebSocket, web chat.
+
+    A frame may have 1 MiB, or what an attribute ``max_frame_bytes`` says. Checkpoints that a socket
+    emits are stored as they come: it has no lease, so the last one written counts.
+    """
 
     async def serve(self, connection: Connection, emit: Emit) -> None:
         """Run one connection until it ends; raises NotAuthentic before anything is read."""
@@ -366,6 +373,76 @@ class MediaStore(Protocol):
         ...
 
 
+class Connect(Protocol):
+    """Opens a WebSocket as a client, guarded as :class:`Http` is."""
+
+    async def __call__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        max_frame_bytes: int = 1 << 20,
+        heartbeat: float | None = 30.0,
+    ) -> Connection:
+        """The open connection to *url* (``ws://`` or ``wss://``); it lasts until it is closed.
+
+        A ping is sent each *heartbeat* seconds, and a peer that does not answer it is gone.
+
+        Raises:
+            BadCredentials: the peer answered 401 or 403.
+            Unreachable: there is no connection.
+        """
+        ...
+
+
+Question = Mapping[str, Any]
+"""What goes through a relay, there and back: an object that JSON can hold."""
+
+
+class Relay(Protocol):
+    """Between the senders of an account and its one connection, whichever process holds that one."""
+
+    async def ask(self, question: Question, *, timeout: float = 15.0) -> Question:
+        """The answer of whoever serves the account.
+
+        Raises:
+            Unreachable: there is no connection now; nothing was done.
+            Ambiguous: somebody took the question, and no answer came in time.
+            SendError: what the one who serves raised.
+        """
+        ...
+
+    async def serve(self, answer: Callable[[Question], Awaitable[Question]]) -> None:
+        """Answer questions with *answer*, several at a time, until cancelled.
+
+        Whoever begins last serves alone: this returns when another one has taken over.
+        """
+        ...
+
+
+class _Nowhere:
+    """No connection leads anywhere: tools without a core around them."""
+
+    async def ask(self, question: Question, *, timeout: float = 15.0) -> Question:
+        raise Unreachable("no connection is served here")
+
+    async def serve(self, answer: Callable[[Question], Awaitable[Question]]) -> None:
+        await asyncio.Event().wait()
+
+    async def __call__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        max_frame_bytes: int = 1 << 20,
+        heartbeat: float | None = 30.0,
+    ) -> Connection:
+        raise Unreachable("no connection can be opened here")
+
+
+_NOWHERE = _Nowhere()
+
+
 class Tools(Struct, frozen=True):
     """What the hub hands to every part of a channel."""
 
@@ -374,6 +451,8 @@ class Tools(Struct, frozen=True):
     media: MediaStore
     clock: Callable[[], datetime]
     log: Any
+    connect: Connect = field(default_factory=lambda: _NOWHERE)
+    relay: Relay = field(default_factory=lambda: _NOWHERE)
 
 
 # --- the record -------------------------------------------------------------------------------------
@@ -414,7 +493,8 @@ class Channel(Struct, frozen=True, kw_only=True):
 
     *settings* is a ``msgspec.Struct`` class with documented fields. *hostile* channels are parsed in
     killable child processes. *callback* says that the platform calls us at ``/in/{key}/{account}``.
-    *setup* renders what an admin pastes into the platform's console.
+    *setup* renders what an admin pastes into the platform's console. A maker of a listener may give
+    None: this account has nothing to listen to.
     """
 
     key: str
@@ -425,7 +505,7 @@ class Channel(Struct, frozen=True, kw_only=True):
     docs_url: str
     sender: Maker[Sender] | None = None
     adapter: Maker[Adapter] | None = None
-    listener: Maker[Listener] | None = None
+    listener: Maker[Listener | None] | None = None
     socket: Maker[Socket] | None = None
     media: Maker[MediaSource] | None = None
     checker: Maker[Checker] | None = None

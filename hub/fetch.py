@@ -19,7 +19,8 @@ from aiohttp.abc import ResolveResult
 from yarl import URL
 
 from hub import __version__
-from hub.errors import Ambiguous, Rejected, SendError, Unreachable
+from hub.dial import Dialled
+from hub.errors import Ambiguous, BadCredentials, Rejected, SendError, Unreachable
 from hub.exchange import Observer, Redactor, observers
 from hub.guard import ON_PREMISE, STRICT, Policy, forbidden_address, forbidden_url, policy_for
 
@@ -34,6 +35,7 @@ __all__ = [
     "TooLarge",
     "forbidden_address",
     "forbidden_url",
+    "http_of",
     "policy_for",
 ]
 
@@ -45,6 +47,8 @@ WEBHOOK_BYTES = 20 << 10
 
 DNS_SECONDS = 2.0
 CONNECT_SECONDS = 10.0
+WS_CLOSE_SECONDS = 5.0
+_HTTP_OF = {"ws": "http", "wss": "https"}
 LARGE = 1 << 18
 _HEADERS = {
     "User-Agent": f"messaging-hub/{__version__}",
@@ -96,6 +100,12 @@ class _Interrupted(aiohttp.ClientError):
     def __init__(self, cause: Exception) -> None:
         super().__init__(str(cause))
         self.reset = isinstance(cause, aiohttp.ClientOSError)
+
+
+def http_of(url: str) -> str:
+    """*url* with ``http`` for ``ws``: a WebSocket begins as that request."""
+    scheme, mark, rest = url.partition("://")
+    return _HTTP_OF.get(scheme.lower(), scheme) + mark + rest
 
 
 async def _once(
@@ -248,6 +258,42 @@ class Fetcher:
                 yield Download(answer.status, answer.headers, pieces)
         except (aiohttp.ClientError, OSError) as error:
             raise _verdict(error, None, timeout) from error
+
+    async def connect(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        max_frame_bytes: int = API_BYTES,
+        heartbeat: float | None = 30.0,
+    ) -> Dialled:
+        """A WebSocket to *url*, under the same policy; the contract is ``hub.channel.Connect``.
+
+        Raises:
+            BadCredentials: the peer answered 401 or 403.
+            Unreachable: there is no connection; Forbidden: the policy does not allow one.
+        """
+        target = self._judged(http_of(url))
+        session = self._session or self._open()
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                socket = await session.ws_connect(
+                    target,
+                    headers=headers,
+                    proxy=self._proxy,
+                    max_msg_size=max_frame_bytes,
+                    heartbeat=heartbeat,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=WS_CLOSE_SECONDS),
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            kind = BadCredentials if error.status in (401, 403) else Unreachable
+            raise kind(f"HTTP {error.status}", external_code=error.status) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            failure = _verdict(error, None, CONNECT_SECONDS)
+            if isinstance(failure, Forbidden):
+                raise failure from error
+            raise Unreachable(failure.detail) from error  # nothing is said before it stands
+        return Dialled(socket)
 
     async def close(self) -> None:
         """Close all connections."""

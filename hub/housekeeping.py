@@ -4,6 +4,7 @@ import structlog
 
 from hub.core import Core
 from hub.store import housekeeping as rows
+from hub.store import relay
 
 __all__ = ["expire", "retire"]
 
@@ -13,6 +14,7 @@ _log = structlog.get_logger("hub.housekeeping")
 async def expire(core: Core) -> None:
     """Every minute: what is kept for hours."""
     await rows.forget_keys(core.db)
+    await relay.forget(core.db)
 
 
 async def retire(core: Core) -> None:

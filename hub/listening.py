@@ -46,7 +46,7 @@ class _ListenerFailed(Exception):
 class StoreEmit:
     """Stores what a listener or a socket emits; see :class:`hub.channel.Emit`.
 
-    With a *lease* every checkpoint is fenced by its *epoch*; sockets have none and keep none.
+    With a *lease* every checkpoint is fenced by its *epoch*; a socket has none.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class StoreEmit:
         arrived = [Arrived(self._account, self._channel, event) for event in events]
 
         async def work(tx: Transaction) -> None:
-            if checkpoint is not None and self._lease is not None:
+            if checkpoint is not None:
                 await save_checkpoint(tx, self._lease, self._epoch, self._account, checkpoint)
             await insert_events(tx, arrived)
 
@@ -129,7 +129,7 @@ class Listening:
         plans = {
             name: plan
             for name, plan in self._core.settings.accounts.items()
-            if plan.enabled and plan.channel.listener is not None
+            if plan.enabled and plan.channel.listener is not None and self._listens(name)
         }
         for name, (plan, task) in list(self._tasks.items()):
             if plans.get(name) != plan or task.done():
@@ -139,6 +139,11 @@ class Listening:
             if name not in self._tasks:
                 task = asyncio.create_task(self._own(plan), name=f"listener-{name}")
                 self._tasks[name] = (plan, task)
+
+    def _listens(self, name: str) -> bool:
+        """False when the account was built, and has nothing to listen to."""
+        running = self._core.accounts.get(name)
+        return running is None or running.listener is not None
 
     async def _own(self, plan: AccountPlan) -> None:
         """Wait for the lease, listen while it is ours, and start anew when listening fails."""

@@ -104,18 +104,19 @@ async def insert_events(where: Database | Transaction, arrived: Sequence[Arrived
 
 
 async def save_checkpoint(
-    tx: Transaction, lease: str, epoch: int, account: str, checkpoint: Checkpoint
+    tx: Transaction, lease: str | None, epoch: int, account: str, checkpoint: Checkpoint
 ) -> None:
-    """Store *checkpoint* if the holder of *lease* at *epoch* still holds it.
+    """Store *checkpoint*; with a *lease*, if its holder at *epoch* still holds it.
 
     Raises:
         LeaseLost: it does not.
     """
-    held = await tx.fetch(
-        "SELECT 1 FROM leases WHERE name = $1 AND epoch = $2 FOR SHARE", lease, epoch
-    )
-    if not held:
-        raise LeaseLost(lease)
+    if lease is not None:
+        held = await tx.fetch(
+            "SELECT 1 FROM leases WHERE name = $1 AND epoch = $2 FOR SHARE", lease, epoch
+        )
+        if not held:
+            raise LeaseLost(lease)
     await tx.fetch(
         "INSERT INTO checkpoints (account, key, value, epoch, updated_at) "
         "VALUES ($1, $2, $3::jsonb, $4, clock_timestamp()) "

@@ -2,7 +2,7 @@
 
 from hub.store.database import Database
 
-__all__ = ["acquire", "release", "renew"]
+__all__ = ["acquire", "release", "renew", "seize"]
 
 LEASE = "interval '30 seconds'"
 
@@ -22,6 +22,23 @@ async def acquire(db: Database, name: str, holder: str) -> int | None:
         holder,
     )
     return rows[0]["epoch"] if rows else None
+
+
+async def seize(db: Database, name: str, holder: str) -> int:
+    """Take the lease *name* from whoever has it; its new epoch."""
+    rows = await db.fetch(
+        f"""
+        INSERT INTO leases AS l (name, epoch, lease_until, holder)
+        VALUES ($1, 1, clock_timestamp() + {LEASE}, $2)
+        ON CONFLICT (name) DO UPDATE
+        SET epoch = l.epoch + 1, lease_until = excluded.lease_until, holder = excluded.holder
+        RETURNING epoch
+        """,
+        name,
+        holder,
+    )
+    epoch: int = rows[0]["epoch"]
+    return epoch
 
 
 async def renew(db: Database, name: str, epoch: int) -> bool:

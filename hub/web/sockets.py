@@ -21,10 +21,12 @@ class _Connection:
     So a channel can look at the headers, and refuse with NotAuthentic, while HTTP still can say 403.
     """
 
-    def __init__(self, request: web.BaseRequest, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, request: web.BaseRequest, headers: Mapping[str, str], max_frame_bytes: int
+    ) -> None:
         self._request = request
         self._headers = headers
-        self.socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MAX_FRAME_BYTES)
+        self.socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=max_frame_bytes)
         self.open = False
 
     @property
@@ -64,7 +66,8 @@ async def serve_socket(
     Raises:
         NotAuthentic: the channel refused before anything was read.
     """
-    connection = _Connection(request, headers)
+    most: int = getattr(part, "max_frame_bytes", MAX_FRAME_BYTES)
+    connection = _Connection(request, headers, most)
     try:
         await part.serve(connection, emit)
     except NotAuthentic:
