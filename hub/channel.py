@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Struct, field
 
-from hub.errors import NotAuthentic, NotRecognised, Unreachable
+from hub.errors import Closed, NotAuthentic, NotRecognised, Unreachable
 from hub.model import (
     Allowance,
     Attachment,
@@ -34,6 +34,7 @@ __all__ = [
     "Capabilities",
     "Channel",
     "Check",
+    "Closed",
     "Connect",
     "Connection",
     "Emit",
@@ -196,7 +197,7 @@ class Connection(Protocol):
         """The next frame.
 
         Raises:
-            ConnectionError: the peer is gone.
+            ConnectionError: the peer is gone; :class:`Closed` where its code is known.
         """
         ...
 
@@ -341,10 +342,15 @@ class Http(Protocol):
 
 
 class Token(NamedTuple):
-    """A platform access token and how many seconds it is good for."""
+    """A platform access token and how many seconds it is good for.
+
+    *margin_s* is how long before its end the platform gives a new one, where that is known: asked
+    earlier it would give the same one again, and again.
+    """
 
     value: str
     expires_in: float
+    margin_s: float | None = None
 
 
 class TokenStore(Protocol):

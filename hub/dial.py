@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import aiohttp
 from aiohttp import WSMsgType
 
+from hub.errors import Closed
+
 __all__ = ["Dialled"]
 
 
@@ -20,12 +22,12 @@ class Dialled:
         return {}
 
     async def receive(self) -> str | bytes:
-        """The next frame; a peer that is gone, or breaks the protocol, is a ConnectionError."""
+        """The next frame; a peer that is gone, or breaks the protocol, is Closed."""
         frame = await self._socket.receive()
         if frame.type in (WSMsgType.TEXT, WSMsgType.BINARY):
             data: str | bytes = frame.data
             return data
-        raise ConnectionError(f"the peer has gone ({self._socket.close_code})")
+        raise Closed(self._socket.close_code)
 
     async def send(self, frame: str | bytes) -> None:
         """Send one frame."""

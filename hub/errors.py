@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 __all__ = [
     "Ambiguous",
     "BadCredentials",
+    "Closed",
     "ConfigError",
     "HubError",
     "NotAuthentic",
@@ -30,6 +31,14 @@ class ConfigError(Exception):
     def __init__(self, mistakes: list[str]) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = mistakes
+
+
+class Closed(ConnectionError):
+    """The peer has closed the connection with *code*; 1006 or None where it just broke."""
+
+    def __init__(self, code: int | None = None) -> None:
+        super().__init__(f"closed with {code}" if code else "the connection broke")
+        self.code = code
 
 
 class HubError(Exception):

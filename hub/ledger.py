@@ -17,10 +17,11 @@ from hub.model import Allowance, ReplyState
 from hub.store import Transaction
 from hub.store import ledger as rows
 from hub.store.inbox import short_key
-from hub.store.ledger import NewAllowance, Reader
+from hub.store.ledger import NewAllowance, Reader, Reserved
 from hub.text import clean
 
 __all__ = [
+    "Reserved",
     "exhaust",
     "is_windowed",
     "known",
@@ -28,6 +29,7 @@ __all__ = [
     "refund",
     "reply_states",
     "reserve",
+    "reserved",
 ]
 
 
@@ -109,12 +111,18 @@ async def reserve(
     cost: int,
     now: datetime,
     allowance_id: UUID | None = None,
-) -> UUID | None:
-    """Take *cost* from a live allowance of the conversation; its id, or None when none has as much.
+) -> Reserved | None:
+    """Take *cost* from a live allowance of the conversation; None when none has as much.
 
     *allowance_id* names the one that the draft speaks under; else it is the free one that ends first.
+    Each taking has a turn of its own, also after a refund.
     """
     return await rows.reserve(tx, conversation_id, cost, now, allowance_id)
+
+
+async def reserved(tx: Transaction, draft_id: UUID) -> Reserved | None:
+    """What an earlier try of the draft has taken and kept."""
+    return await rows.reserved(tx, draft_id)
 
 
 async def refund(tx: Transaction, allowance_id: UUID, cost: int) -> None:

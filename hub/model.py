@@ -19,6 +19,7 @@ __all__ = [
     "Choice",
     "ConversationRef",
     "Draft",
+    "Group",
     "Ignored",
     "InboundEvent",
     "Link",
@@ -36,6 +37,7 @@ __all__ = [
     "ReplyState",
     "Result",
     "Secret",
+    "Spoken",
     "Template",
     "public_json",
 ]
@@ -104,8 +106,22 @@ class Participant(Struct, frozen=True):
     name: str | None = None
 
 
+class Group(Struct, frozen=True):
+    """A group of people: the contact that a group's conversation is with.
+
+    *name* is what the platform calls the group, where it says so. Who of them said a message is the
+    message's own ``sender``.
+    """
+
+    address: Address
+    name: str | None = None
+
+
 class ConversationRef(Struct, frozen=True):
-    """Which conversation a message belongs to; *thread_key* is unique within its account."""
+    """Which conversation a message belongs to; *thread_key* is unique within its account.
+
+    All messages of one group have one *thread_key*, *is_group* and a :class:`Group` beside it.
+    """
 
     id: str | None = None
     thread_key: str | None = None
@@ -153,7 +169,7 @@ class ReplyState(Struct, frozen=True):
 
     until: datetime | None
     remaining: int | None
-    modes: tuple[Literal["free", "template"], ...] = ("free",)
+    modes: tuple[Literal["free", "template", "active"], ...] = ("free",)
 
 
 class Allowance(Struct, frozen=True, kw_only=True):
@@ -162,7 +178,9 @@ class Allowance(Struct, frozen=True, kw_only=True):
     *trigger* is the kind of thing that opened it ("message", "menu", "subscribe", "scan"), *key* is
     unique per trigger within the address (the trigger's own id). *remaining* is None when the platform
     sets no count. *group* names allowances that replace one another: a newer allowance of the same
-    group closes the older one (each WeChat user message opens a fresh five).
+    group closes the older one (each WeChat user message opens a fresh five). *mode* is what may be
+    said: anything, a template only, or, without any trigger of the customer's, ``active`` messages
+    (``remaining=0``: the customer refuses them).
     """
 
     trigger: str
@@ -170,7 +188,7 @@ class Allowance(Struct, frozen=True, kw_only=True):
     opened_at: datetime
     until: datetime | None = None
     remaining: int | None = None
-    mode: Literal["free", "template"] = "free"
+    mode: Literal["free", "template", "active"] = "free"
     group: str | None = None
     id: str | None = None
 
@@ -191,6 +209,19 @@ class InboundEvent(Struct, frozen=True, kw_only=True):
     proof: str = "none"
 
 
+class Spoken(Struct, frozen=True):
+    """What a call speaks under: the allowance's *trigger* and *key*, and its *turn* among its calls.
+
+    Turns are counted from 1 and never given twice, not even after a call that did not arrive. A call
+    that is made again keeps its turn; *again* says that an earlier try of it may have arrived.
+    """
+
+    trigger: str
+    key: str
+    turn: int
+    again: bool = False
+
+
 class Draft(Struct, frozen=True, kw_only=True):
     """One platform call of a reply.
 
@@ -203,7 +234,8 @@ class Draft(Struct, frozen=True, kw_only=True):
     says that the platform itself removes duplicates of this very call, so that it may be made again
     when nobody knows whether it arrived; *allowance* is the id of the allowance that it speaks under
     (None: the one that ends first); *timeout_s* how long the call may take where that is more than
-    the usual 15 s (a large mail on a slow line).
+    the usual 15 s (a large mail on a slow line). *spoken* is written by the core, with the intent to
+    make the call and before it is made: senders read it, composers leave it alone.
     """
 
     method: str
@@ -223,6 +255,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     repeatable: bool = False
     allowance: str | None = None
     timeout_s: float | None = None
+    spoken: Spoken | None = None
     extra: Mapping[str, Any] = {}
 
 
@@ -233,7 +266,8 @@ class Message(Struct, frozen=True, kw_only=True):
     core resolves them before it falls back to ``conversation.thread_key``. *known_ids* are further
     external ids to remember for later hints. *reply_context* is what the sender of this channel needs
     to answer. *contact_addresses* are other addresses of the same contact. *drafts* are urgent
-    answers that cannot wait for a helpdesk.
+    answers that cannot wait for a helpdesk. *group* is whom the conversation is with where that is
+    not the sender.
     """
 
     channel: str
@@ -263,6 +297,7 @@ class Message(Struct, frozen=True, kw_only=True):
     allowances: tuple[Allowance, ...] = ()
     contact_addresses: tuple[Address, ...] = ()
     drafts: tuple[Draft, ...] = ()
+    group: Group | None = None
 
 
 class Notice(Struct, frozen=True, kw_only=True):
@@ -282,6 +317,7 @@ class Notice(Struct, frozen=True, kw_only=True):
     extra: Mapping[str, Any] = {}
     allowances: tuple[Allowance, ...] = ()
     drafts: tuple[Draft, ...] = ()
+    group: Group | None = None
 
 
 class Receipt(Struct, frozen=True, kw_only=True):

@@ -24,6 +24,9 @@ Fetch = Callable[[], Awaitable[Token]]
 MARGIN_S = 300.0
 """A token is not used in its last five minutes; one that lives shorter, not in its second half."""
 
+LEAST_S = 5.0
+"""A platform that gives the same token until its last seconds is not asked more often than that."""
+
 FETCH_S = 20.0
 """A platform that has not answered by then failed; well below the lease's 30 s."""
 
@@ -148,7 +151,7 @@ class Tokens:
                 token = await fetch()
         except TimeoutError as error:
             raise Unreachable(f"no token in {FETCH_S:g} s") from error
-        good_for = max(token.expires_in - MARGIN_S, token.expires_in / 2, 0.0)
+        good_for = _good_for(token)
         sealed = self._sealer.seal(PURPOSE, token.value.encode(), token_id)
         if not await save_token(self._db, token_id, sealed, good_for, lease, epoch):
             return None
@@ -159,6 +162,13 @@ class Tokens:
     def _remember(self, token_id: str, value: str, good_for: float) -> None:
         until = asyncio.get_running_loop().time() + min(good_for, CACHE_S)
         self._known[token_id] = _Known(value, until)
+
+
+def _good_for(token: Token) -> float:
+    """How many seconds *token* is used; where its platform says when it changes, until then."""
+    if token.margin_s is None:
+        return max(token.expires_in - MARGIN_S, token.expires_in / 2, 0.0)
+    return max(token.expires_in - token.margin_s, LEAST_S)
 
 
 class AccountTokens:

@@ -21,6 +21,7 @@ from hub.model import (
     Address,
     Allowance,
     ConversationRef,
+    Group,
     Ignored,
     InboundEvent,
     Message,
@@ -52,6 +53,7 @@ def normalize(event: InboundEvent, account: Account[Any], /) -> Iterator[Result]
     place = ConversationRef(
         thread_key=said.get("thread", address.value), is_group=said.get("group", False)
     )
+    group = Group(Address("test", "", place.thread_key or ""), said.get("group_name"))
     common = {"channel": "test", "account": account.name, "sender": who, "conversation": place}
     kind = said.get("type", "message")
     if kind == "ignored":
@@ -66,6 +68,7 @@ def normalize(event: InboundEvent, account: Account[Any], /) -> Iterator[Result]
         yield Message(
             kind="text",
             text=said["text"],
+            group=group if place.is_group else None,
             dedupe_key=said.get("id", event.dedupe_key),
             external_id=said.get("id"),
             sent_at=START,

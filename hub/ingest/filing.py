@@ -87,6 +87,9 @@ def _tidy_address(address: Address) -> Address:
 
 
 def _name(one: Message | Notice) -> str | None:
+    """What the contact of the conversation is called: the group, or the person."""
+    if one.conversation and one.conversation.is_group:
+        return clean(one.group.name) if one.group and one.group.name else None
     return clean(one.sender.name) if one.sender and one.sender.name else None
 
 
@@ -371,9 +374,9 @@ def _by_id(conversation: ConversationRow) -> bytes:
 def _home(one: Message | Notice) -> Address:
     """The address that a conversation is with: the group, or the person."""
     assert one.sender is not None  # noqa: S101
-    address = one.sender.address
+    address = one.group.address if one.group else one.sender.address
     place = one.conversation
-    if place and place.is_group and place.thread_key:
+    if place and place.is_group and place.thread_key and not one.group:
         address = Address(address.scheme, address.scope, place.thread_key)
     return _tidy_address(address)
 

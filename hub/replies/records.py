@@ -16,7 +16,7 @@ import structlog
 from hub import ledger
 from hub.core import Core
 from hub.errors import SendError, WindowClosed
-from hub.model import Draft, Receipt
+from hub.model import Draft, Receipt, Spoken
 from hub.outbox import Change, apply_early, change_status, to_json
 from hub.outbox.states import worst
 from hub.replies.pace import Pace
@@ -115,23 +115,28 @@ class Holder:
             Changed: the draft does not wait any more.
         """
 
-        async def work(tx: Transaction) -> UUID | None:
+        async def work(tx: Transaction) -> tuple[UUID | None, Draft]:
             locked = await outbox.lock_messages(tx, [message["id"]])
             if not locked or locked[0]["status"] not in ("queued", "sending"):
                 raise Changed
             allowance_id: UUID | None = row["allowance_id"]
+            kept = await ledger.reserved(tx, row["id"]) if allowance_id else None
+            taken = kept
             if windowed and draft.role == "say" and draft.cost and allowance_id is None:
-                allowance_id = await self._reserve(tx, draft)
-            intent = Intent(row["id"], self.lane.epoch, self.core.name, allowance_id)
+                taken = await self._reserve(tx, draft)
+                allowance_id = taken.id if taken else None
+            turn = taken.turn if taken else None
+            intent = Intent(row["id"], self.lane.epoch, self.core.name, allowance_id, turn)
             if not await draft_rows.begin_draft(tx, intent, self.core.clock()):
                 raise Changed
             if locked[0]["status"] != "sending":
                 await self._quietly(tx, message["id"], "sending")
-            return allowance_id
+            return allowance_id, _spoken(draft, taken, again=kept is not None)
 
-        return Try(message, row, draft, row["tries"] + 1, await self.write(work))
+        allowance_id, spoken = await self.write(work)
+        return Try(message, row, spoken, row["tries"] + 1, allowance_id)
 
-    async def _reserve(self, tx: Transaction, draft: Draft) -> UUID | None:
+    async def _reserve(self, tx: Transaction, draft: Draft) -> ledger.Reserved | None:
         conversation_id = self.lane.conversation_id
         named = UUID(draft.allowance) if draft.allowance else None
         now = self.core.clock()
@@ -216,9 +221,18 @@ class Holder:
         await self.write(work, insist_s=INSIST_S)
 
     async def again(
-        self, tried: Try, error: SendError, *, refund: bool, counts: bool = True
+        self,
+        tried: Try,
+        error: SendError,
+        *,
+        refund: bool,
+        counts: bool = True,
+        kept: bool | None = None,
     ) -> None:
-        """The call is to be made again later; *refund* when it is proven that nothing was sent."""
+        """The call is to be made again later; *refund* when it is proven that nothing was sent.
+
+        *kept*: under the same allowance and turn, as whatever may have arrived is.
+        """
 
         async def work(tx: Transaction) -> None:
             now = self.core.clock()
@@ -227,7 +241,7 @@ class Holder:
                 tx,
                 tried.row["id"],
                 now,
-                keep_allowance=not refund,
+                keep_allowance=not refund if kept is None else kept,
                 counts=counts,
                 error=to_json(error.as_json()),
             )
@@ -269,7 +283,7 @@ class Holder:
                 await draft_rows.finish_draft(
                     tx, tried.row["id"], "failed", now, error=to_json(error.as_json())
                 )
-                if tried.allowance_id:
+                if tried.allowance_id and not isinstance(error, WindowClosed):
                     await ledger.refund(tx, tried.allowance_id, tried.draft.cost)
             await draft_rows.cancel_waiting_drafts(tx, [message["id"]], now)
             await self._change(tx, Change(message["id"], "failed", shown))
@@ -297,11 +311,32 @@ class Holder:
 
         await self.write(work, insist_s=INSIST_S)
 
-    async def exhausted(self, tried: Try) -> None:
-        """The platform has the last word: it allows nothing more under that allowance."""
-        if tried.allowance_id is not None:
-            taken = tried.allowance_id
-            await self.write(lambda tx: ledger.exhaust(tx, taken))
+    async def exhausted(self, tried: Try) -> bool:
+        """The platform has the last word: it allows nothing more under that allowance.
+
+        True: it was not the last one, and the draft may speak under another.
+        """
+        taken = tried.allowance_id
+        if taken is None:
+            return False
+
+        async def work(tx: Transaction) -> bool:
+            await ledger.exhaust(tx, taken)
+            conversation_id = self.lane.conversation_id
+            known = await ledger.known(tx, [conversation_id])
+            now = self.core.clock()
+            left = ledger.state_of(known.get(conversation_id, ()), True, now).remaining
+            return left is None or left >= tried.draft.cost
+
+        return await self.write(work)
+
+
+def _spoken(draft: Draft, taken: ledger.Reserved | None, *, again: bool) -> Draft:
+    """*draft* with what it speaks under, as it is handed to the sender."""
+    if taken is None:
+        return draft
+    spoken = Spoken(taken.trigger, taken.key, taken.turn, again)
+    return msgspec.structs.replace(draft, spoken=spoken)
 
 
 def _error_of(error: SendError, drafts: Sequence[Any]) -> Mapping[str, Any]:

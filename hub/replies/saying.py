@@ -156,8 +156,9 @@ class LaneRun:
         self, message: Any, outlet: Outlet, error: WindowClosed, tried: Try | None = None
     ) -> NoReturn:
         """The platform allows nothing now: hold or fail, as the account's plan says."""
-        if tried is not None:
-            await self._holder.exhausted(tried)
+        if tried is not None and await self._holder.exhausted(tried):
+            await self._holder.again(tried, error, refund=False, counts=False, kept=False)
+            raise Changed  # there is another allowance, and it may go under that one
         if outlet.when_closed == "hold" and _stored(message) is not None:
             await self._holder.hold(message, error, tried)
         else:

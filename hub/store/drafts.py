@@ -28,19 +28,21 @@ __all__ = [
 
 
 class Intent(NamedTuple):
-    """Who is about to make a draft's call, from which allowance."""
+    """Who is about to make a draft's call, from which allowance, as which of its calls."""
 
     draft_id: UUID
     epoch: int
     worker: str
     allowance_id: UUID | None
+    turn: int | None
 
 
 async def begin_draft(tx: Transaction, intent: Intent, at: datetime) -> bool:
     """Write that the call is about to be made; False when the draft does not wait any more."""
     rows = await tx.fetch(
-        "UPDATE drafts SET state = 'sending', epoch = $2, worker = $3, allowance_id = $4, started_at = $5, "
-        "finished_at = NULL, tries = tries + 1 WHERE id = $1 AND state = 'queued' RETURNING id",
+        "UPDATE drafts SET state = 'sending', epoch = $2, worker = $3, allowance_id = $4, turn = $5, "
+        "started_at = $6, finished_at = NULL, tries = tries + 1 "
+        "WHERE id = $1 AND state = 'queued' RETURNING id",
         *intent,
         at,
     )
@@ -80,7 +82,7 @@ async def give_back(
     """
     rows = await tx.fetch(
         "UPDATE drafts SET state = 'queued', finished_at = $2, error = $5::jsonb, "
-        "allowance_id = CASE WHEN $3 THEN allowance_id END, "
+        "allowance_id = CASE WHEN $3 THEN allowance_id END, turn = CASE WHEN $3 THEN turn END, "
         "tries = CASE WHEN $4 THEN tries ELSE GREATEST(tries - 1, 0) END "
         "WHERE id = $1 AND state IN ('sending', 'unknown') RETURNING id",
         draft_id,
@@ -143,7 +145,7 @@ async def requeue_drafts(tx: Transaction, message_id: UUID) -> None:
     What it had taken from an allowance stays taken: it may have gone out.
     """
     await tx.fetch(
-        "UPDATE drafts SET state = 'queued', tries = 0, allowance_id = NULL, error = NULL "
+        "UPDATE drafts SET state = 'queued', tries = 0, allowance_id = NULL, turn = NULL, error = NULL "
         "WHERE message_id = $1 AND state IN ('unknown', 'queued')",
         message_id,
     )

@@ -11,11 +11,13 @@ from hub.store.database import Transaction
 __all__ = [
     "NewAllowance",
     "Reader",
+    "Reserved",
     "exhaust",
     "insert_allowances",
     "open_rows",
     "refund",
     "reserve",
+    "reserved",
 ]
 
 
@@ -39,6 +41,15 @@ class NewAllowance(NamedTuple):
     opened_at: datetime
     until: datetime | None
     remaining: int | None
+
+
+class Reserved(NamedTuple):
+    """What was taken from an allowance, and as the how-many-th."""
+
+    id: UUID
+    trigger: str
+    key: str
+    turn: int
 
 
 async def insert_allowances(tx: Transaction, allowances: Sequence[NewAllowance]) -> None:
@@ -85,21 +96,31 @@ async def open_rows(reader: Reader, conversations: Iterable[UUID]) -> list[Any]:
 
 async def reserve(
     tx: Transaction, conversation_id: UUID, cost: int, now: datetime, allowance_id: UUID | None
-) -> UUID | None:
+) -> Reserved | None:
     """Take *cost* from one live allowance, the earliest to end first; None when none has as much."""
     rows = await tx.fetch(
         "WITH chosen AS (SELECT id FROM allowances WHERE conversation_id = $1 AND NOT closed "
         "AND (until IS NULL OR until > $3) AND (remaining IS NULL OR remaining >= $2) "
         "AND ($4::uuid IS NULL AND mode = 'free' OR id = $4) "
         "ORDER BY until NULLS LAST, opened_at, id LIMIT 1 FOR UPDATE) "
-        "UPDATE allowances a SET remaining = a.remaining - $2 FROM chosen WHERE a.id = chosen.id "
-        "RETURNING a.id",
+        "UPDATE allowances a SET remaining = a.remaining - $2, used = a.used + 1 "
+        "FROM chosen WHERE a.id = chosen.id RETURNING a.id, a.trigger, a.key, a.used AS turn",
         conversation_id,
         cost,
         now,
         allowance_id,
     )
-    return rows[0]["id"] if rows else None
+    return Reserved(**rows[0]) if rows else None
+
+
+async def reserved(tx: Transaction, draft_id: UUID) -> Reserved | None:
+    """What an earlier try of the draft has taken and kept; None when there is no such thing."""
+    rows = await tx.fetch(
+        "SELECT a.id, a.trigger, a.key, d.turn FROM drafts d JOIN allowances a ON a.id = d.allowance_id "
+        "WHERE d.id = $1 AND d.turn IS NOT NULL",
+        draft_id,
+    )
+    return Reserved(**rows[0]) if rows else None
 
 
 async def refund(tx: Transaction, allowance_id: UUID, cost: int) -> None:

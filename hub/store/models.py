@@ -304,7 +304,7 @@ class Attempt(Model):
 
 
 class DraftRow(Model):
-    """One platform call of a reply, and what became of it."""
+    """One platform call of a reply, and what became of it; *turn* is its number under its allowance."""
 
     id = fields.UUIDField(primary_key=True)
     message_id = fields.UUIDField()
@@ -320,6 +320,7 @@ class DraftRow(Model):
     external_id = fields.CharField(max_length=512, null=True)
     results = fields.JSONField[dict[str, object]](default=dict)
     allowance_id = fields.UUIDField(null=True)
+    turn = fields.IntField(null=True)
     error = fields.JSONField[dict[str, object] | None](null=True)
 
     class Meta:
@@ -344,7 +345,10 @@ class ReceiptRow(Model):
 
 
 class AllowanceRow(Model):
-    """What a platform still lets us say in a conversation, because of one trigger."""
+    """What a platform still lets us say in a conversation, because of one trigger.
+
+    *used* numbers what is said under it; it only rises, whatever *remaining* gets back.
+    """
 
     id = fields.UUIDField(primary_key=True)
     conversation_id = fields.UUIDField()
@@ -356,6 +360,7 @@ class AllowanceRow(Model):
     opened_at = fields.DatetimeField()
     until = fields.DatetimeField(null=True)
     remaining = fields.IntField(null=True)
+    used = fields.IntField(default=0, db_default=0)
     closed = fields.BooleanField(default=False)
 
     class Meta:

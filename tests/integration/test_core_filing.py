@@ -278,3 +278,21 @@ async def test_a_queue_that_is_gone_holds_no_conversation(database_url: str) -> 
         await store(core, {"text": "hello?", "id": "2"})
         await file_all(core)
         assert (await Conversation.get()).queue == "inbox"
+
+
+async def test_a_group_is_one_conversation_in_which_each_is_named(database_url: str) -> None:
+    """It is with the group, whoever speaks; every message says who that is."""
+    where = {"thread": "group:1", "group": True, "group_name": "老乡"}
+    async with opened(database_url, settings_for()) as core:
+        await store(core, {"from": "lin", "name": "林", "text": "hi", "id": "1"} | where)
+        await store(core, {"from": "mia", "name": "Mia", "text": "ho", "id": "2"} | where)
+        await store(core, {"from": "lin", "name": "林", "text": "alone", "id": "3"})
+        await file_all(core)
+        group = await Conversation.get(thread_key="group:1")
+        assert (group.is_group, group.address_value) == (True, "group:1")
+        assert (await Contact.get(id=group.contact_id)).name == "老乡"
+        said = await MessageRow.filter(conversation_id=group.id).order_by("seq")
+        senders: list[Any] = [one.body["sender"] for one in said]
+        assert [one["name"] for one in senders] == ["林", "Mia"]
+        assert [one["address"]["value"] for one in senders] == ["lin", "mia"]
+        assert await Conversation.all().count() == 2

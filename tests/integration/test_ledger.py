@@ -47,6 +47,11 @@ async def enter(db: Database, conversation: UUID, *allowances: Allowance) -> Non
 
 
 async def reserve(db: Database, conversation: UUID, cost: int = 1) -> UUID | None:
+    taken = await take(db, conversation, cost)
+    return taken.id if taken else None
+
+
+async def take(db: Database, conversation: UUID, cost: int = 1) -> ledger.Reserved | None:
     return await db.transaction(lambda tx: ledger.reserve(tx, conversation, cost, NOW))
 
 
@@ -156,3 +161,25 @@ async def test_the_reply_state_of_many_conversations(db: Database) -> None:
         free: ReplyState(None, None, ("free",)),
         unknown: ReplyState(None, 0, ()),
     }
+
+
+async def test_turns_are_given_once(db: Database) -> None:
+    """A hundred who speak under one allowance at the same moment have a hundred numbers."""
+    conversation = new_id()
+    await enter(db, conversation, allowance("1", remaining=100))
+    got = await asyncio.gather(*[take(db, conversation) for _ in range(100)])
+
+    assert sorted(one.turn for one in got if one) == list(range(1, 101))
+
+
+async def test_a_turn_is_not_given_again_after_a_refund(db: Database) -> None:
+    """What was not sent may be said again, but never under a number that was out."""
+    conversation = new_id()
+    await enter(db, conversation, allowance("1"))
+    first = await take(db, conversation)
+    assert first is not None
+    await db.transaction(lambda tx: ledger.refund(tx, first.id, 1))
+    second = await take(db, conversation)
+
+    assert (first.turn, second and second.turn) == (1, 2)
+    assert await keys(db, conversation) == [("1", 4)]

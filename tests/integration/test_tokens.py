@@ -166,6 +166,22 @@ async def test_the_margin_is_never_more_than_half(
     assert least <= rows[0]["left"] <= most
 
 
+@pytest.mark.parametrize("left, least, most", [(7200, 7145, 7155), (80, 30, 35), (30, 4, 5)])
+async def test_a_platform_that_says_when_its_token_changes(
+    db: Database, left: float, least: float, most: float
+) -> None:
+    """It is asked then and not before, and never in a spin: it would give the same token again."""
+
+    async def fetch() -> Token:
+        return Token("the same", left, margin_s=45)
+
+    await store(db, "a").get("t", fetch)
+    rows = await db.fetch(
+        "SELECT EXTRACT(EPOCH FROM expires_at - clock_timestamp())::float8 AS left FROM platform_tokens"
+    )
+    assert least <= rows[0]["left"] <= most
+
+
 async def test_an_ended_token_is_fetched_again(db: Database) -> None:
     """When its time is over, the next caller asks the platform."""
     short = Platform(0.2)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from hub.errors import BadCredentials, Unreachable
+from hub.errors import BadCredentials, Closed, Unreachable
 from hub.fetch import STRICT, Fetcher, Forbidden, policy_for
 
 
@@ -16,7 +16,7 @@ async def echo(request: web.Request) -> web.StreamResponse:
     await socket.prepare(request)
     async for frame in socket:
         if frame.data == "bye":
-            await socket.close()
+            await socket.close(code=4009)
             break
         await socket.send_str(f"heard {frame.data}")
     return socket
@@ -41,13 +41,14 @@ async def fetcher(url: str) -> AsyncIterator[Fetcher]:
 
 
 async def test_frames_go_both_ways_until_the_peer_goes(url: str, fetcher: Fetcher) -> None:
-    """A peer that closes is a ConnectionError, and closing again is harmless."""
+    """A peer that closes says why, and closing again is harmless."""
     connection = await fetcher.connect(url, headers={"Authorization": "Bearer token"})
     await connection.send("hello")
     assert await connection.receive() == "heard hello"
     await connection.send("bye")
-    with pytest.raises(ConnectionError):
+    with pytest.raises(Closed) as closed:
         await connection.receive()
+    assert closed.value.code == 4009
     await connection.close()
 
 
