@@ -168,10 +168,9 @@ class _Up:
     # -- the demo ------------------------------------------------------------------------------------
 
     def _demo_configuration(self) -> Any:
-        from sandbox.demo import DemoPorts, DemoSecrets, demo_settings_toml
+        from sandbox.demo import Demo, DemoPorts, DemoSecrets
 
-        ports = DemoPorts.pick()
-        ports = type(ports)(_free_port(DEMO_PORT), ports.wechat, ports.imap, ports.smtp)
+        ports = DemoPorts({"helpdesk": _free_port(DEMO_PORT)})
         wanted = load(None).hub.port
         port = _free_port(wanted)
         if port != wanted:
@@ -181,11 +180,11 @@ class _Up:
         self.path = self.var / "demo.toml"
         draft = self.path.with_suffix(f".{os.getpid()}")
         draft.touch(mode=0o600)
-        text = demo_settings_toml(ports, made, f"http://127.0.0.1:{port}")
-        draft.write_text(f"{text}\n{_YOURS}\n{_kept(self.path)}", encoding="utf-8")
+        demo = Demo(f"http://127.0.0.1:{port}", ports, made)
+        draft.write_text(f"{demo.settings_toml()}\n{_YOURS}\n{_kept(self.path)}", encoding="utf-8")
         draft.replace(self.path)
         _tell("✓ no config/hub.toml: this is the demo, with simulated platforms")
-        return ports, made
+        return demo
 
     async def _token(self, settings: Settings) -> str:
         """A token of this run; those of earlier runs end."""
@@ -204,11 +203,8 @@ class _Up:
     ) -> None:
         from sandbox.demo import run_demo
 
-        ports, made = demo
         ready: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
-        running = asyncio.create_task(
-            run_demo(_base(settings), token, ports, made, when_ready=ready.set_result)
-        )
+        running = asyncio.create_task(run_demo(demo, token, when_ready=ready.set_result))
         stack.push_async_callback(_end, running)
         _tell("… carrying a message there and back on each channel")
         either: set[asyncio.Future[Any]] = {running, ready}
@@ -217,8 +213,8 @@ class _Up:
             what = f"the demo's first messages did not come back ({type(why).__name__}: {why})"
             raise ServerError(self._with_log(what)) from why
         facts = ready.result()
-        _tell(f"✓ WeChat: there and back in {facts['wechat_seconds']:.1f} s")
-        _tell(f"✓ email: there and back in {facts['mail_seconds']:.1f} s")
+        for name, seconds in facts["seconds"].items():
+            _tell(f"✓ {name}: there and back in {seconds:.1f} s")
         print(f"\n  Open the demo   {facts['url']}", flush=True)
         print(f"  The hub's API   {_base(settings)}/v1/docs", flush=True)
         print(f"  API token       {token}\n", flush=True)

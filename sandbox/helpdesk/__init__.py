@@ -6,7 +6,7 @@ from sandbox.helpdesk.hub_client import HubClient, HubError
 from sandbox.helpdesk.inbox import Conversation, Inbox
 from sandbox.helpdesk.order import OrderKeeper
 from sandbox.helpdesk.pages import HelpdeskSite
-from sandbox.helpdesk.phone import PEOPLE, Person, Phone
+from sandbox.helpdesk.phone import PEOPLE, Phone
 from sandbox.helpdesk.webhooks import Refused, Verifier, Webhook, new_webhook_secret, sign
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "Inbox",
     "Misbehaviour",
     "OrderKeeper",
-    "Person",
     "Phone",
     "Refused",
     "Verifier",

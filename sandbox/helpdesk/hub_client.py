@@ -32,9 +32,9 @@ class HubError(Exception):
 class HubClient:
     """A small client of ``/v1``."""
 
-    def __init__(self, base_url: str, token: str) -> None:
+    def __init__(self, base_url: str, token: str = "") -> None:
         self.base_url = base_url.rstrip("/")
-        self._token = token
+        self.token = token
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -130,7 +130,7 @@ class HubClient:
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                headers={"Authorization": f"Bearer {self._token}"}, timeout=TIMEOUT
+                headers={"Authorization": f"Bearer {self.token}"}, timeout=TIMEOUT
             )
         return self._session
 

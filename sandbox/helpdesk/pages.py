@@ -10,14 +10,14 @@ from urllib.parse import quote
 
 from aiohttp import BodyPartReader, web
 
+from sandbox.files import File, picture_type
 from sandbox.helpdesk.desk import Helpdesk
 from sandbox.helpdesk.faults import DeskFault
 from sandbox.helpdesk.guard import Guard
 from sandbox.helpdesk.hub_client import HubError
-from sandbox.helpdesk.phone import NotPossible, Phone, picture_type
+from sandbox.helpdesk.phone import Phone
 from sandbox.http import Handler, serve
-from sandbox.mail import File
-from sandbox.wechat import PlatformError
+from sandbox.phones import NotPossible
 
 Json = dict[str, Any]
 
@@ -58,7 +58,7 @@ class HelpdeskSite:
         self._runner: web.AppRunner | None = None
         self._pages: set[asyncio.Queue[tuple[str, Json] | None]] = set()
         self._watcher: asyncio.Task[None] | None = None
-        self._ready: Json = {"ok": False, "status": 0, "detail": ""}
+        self._ready: Json | None = None
 
     @property
     def url(self) -> str:
@@ -110,10 +110,10 @@ class HelpdeskSite:
         ]
         if self._phone is not None:
             routes += [
-                web.post("/api/phone/{person}/wechat", _asked(self._phone_wechat)),
-                web.post("/api/phone/{person}/picture", _mapped(self._phone_picture)),
                 web.post("/api/phone/{person}/mail", _asked(self._phone_mail)),
-                web.get("/api/phone/media/{media_id}", _mapped(self._phone_media)),
+                web.post("/api/phone/{person}/{app}/{chat}", _mapped(self._phone_act)),
+                web.post("/api/switch/{app}/{switch}", _asked(self._switch)),
+                web.get("/api/media/{app}/{media_id}", _mapped(self._phone_media)),
             ]
         if self._control:
             routes += [
@@ -153,7 +153,7 @@ class HelpdeskSite:
             {
                 "conversations": [each.summary() for each in self._desk.inbox.conversations()],
                 "health": self._desk.health(),
-                "hub": self._ready,
+                "hub": self._ready or await self._desk.hub.ready(),
                 "phone": self._phone.state() if self._phone else None,
                 "links": {
                     "readme": "/readme" if self._readme and self._readme.is_file() else None,
@@ -255,24 +255,43 @@ class HelpdeskSite:
 
     # What a customer does ------------------------------------------------
 
-    async def _phone_wechat(self, request: web.Request, asked: Json) -> Json:
-        await self._needed_phone.wechat(request.match_info["person"], asked)
-        return {}
-
-    async def _phone_picture(self, request: web.Request) -> web.Response:
-        file = await _uploaded(request)
-        await self._needed_phone.wechat_picture(
-            request.match_info["person"], file.content, file.filename
+    async def _phone_act(self, request: web.Request) -> web.Response:
+        """``{"action", "fields"}`` as JSON, or as the field ``asked`` of a form with a file."""
+        file: File | None = None
+        if request.content_type == "application/json":
+            body = await request.read()
+        elif request.content_type.startswith("multipart/"):
+            body, file = await _asked_with_file(request)
+        else:
+            return web.json_response({"error": "send application/json"}, status=415)
+        asked = _object(body)
+        fields, where = asked.get("fields"), request.match_info
+        await self._needed_phone.act(
+            where["person"],
+            where["app"],
+            where["chat"],
+            str(asked.get("action")),
+            fields if isinstance(fields, dict) else {},
+            file,
         )
         return web.json_response({})
+
+    async def _switch(self, request: web.Request, asked: Json) -> Json:
+        fields, where = asked.get("fields"), request.match_info
+        return await self._needed_phone.throw(
+            where["app"],
+            where["switch"],
+            str(asked.get("person")),
+            fields if isinstance(fields, dict) else {},
+        )
 
     async def _phone_mail(self, request: web.Request, asked: Json) -> Json:
         await self._needed_phone.mail(request.match_info["person"], asked)
         return {}
 
     async def _phone_media(self, request: web.Request) -> web.Response:
-        _, content = self._needed_phone.picture(request.match_info["media_id"])
-        return _file(content, "media")
+        found = self._needed_phone.file(request.match_info["app"], request.match_info["media_id"])
+        return _file(found.content, found.filename)
 
     @property
     def _needed_phone(self) -> Phone:
@@ -311,7 +330,7 @@ def _mapped(act: Callable[[web.Request], Awaitable[web.Response]]) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
         try:
             return await act(request)
-        except (NotPossible, PlatformError, TypeError, ValueError) as error:
+        except (NotPossible, TypeError, ValueError) as error:
             return web.json_response({"error": str(error)}, status=400)
         except HubError as error:
             return web.json_response({"error": str(error), "hub_status": error.status}, status=502)
@@ -323,12 +342,35 @@ def _asked(act: Callable[[web.Request, Json], Awaitable[Json]]) -> Handler:
     async def read_and_act(request: web.Request) -> web.Response:
         if request.content_type != "application/json":
             return web.json_response({"error": "send application/json"}, status=415)
-        asked = json.loads(await request.read() or b"{}")
-        if not isinstance(asked, dict):
-            raise NotPossible("send a JSON object")
-        return web.json_response(await act(request, asked))
+        return web.json_response(await act(request, _object(await request.read())))
 
     return _mapped(read_and_act)
+
+
+def _object(body: bytes) -> Json:
+    """
+    Raises:
+        NotPossible: it is no JSON object.
+        ValueError: it is no JSON.
+    """
+    asked = json.loads(body or b"{}")
+    if not isinstance(asked, dict):
+        raise NotPossible("send a JSON object")
+    return asked
+
+
+async def _asked_with_file(request: web.Request) -> tuple[bytes, File | None]:
+    """The field ``asked`` of a form, and its file."""
+    asked, file = b"", None
+    async for part in await request.multipart():
+        if not isinstance(part, BodyPartReader):
+            continue
+        if part.filename:
+            kind = part.headers.get("Content-Type", "application/octet-stream")
+            file = File(part.filename, kind, bytes(await part.read()))
+        elif part.name == "asked":
+            asked = bytes(await part.read())
+    return asked, file
 
 
 async def _uploaded(request: web.Request) -> File:

@@ -1,38 +1,13 @@
-"""The phone on the page: writing as a customer, and seeing the answer arrive."""
+"""The phones on the page: writing as a customer, and seeing the answer arrive."""
 
-import base64
-import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sandbox.mail import File, Letter, MailPair
-from sandbox.wechat import Bubble, UserAction, WeChatSimulator
-from sandbox.wechat import messages as actions
+from sandbox.files import File
+from sandbox.mail import Letter, MailPair
+from sandbox.phones import App, NotPossible, Person
 
 Json = dict[str, Any]
-
-MAX_PICTURE_BYTES = 5 * 1024 * 1024
-_PICTURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
-
-
-class NotPossible(Exception):
-    """What was asked of the phone cannot be done; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """A made-up customer, reachable on WeChat and by mail."""
-
-    key: str
-    name: str
-    mail: str
-
-    def openid(self, app_id: str) -> str:
-        """Always the same for an account, and different in every account, as on the platform."""
-        digest = hashlib.sha256(f"{app_id}:{self.key}".encode()).digest()
-        return "o" + base64.urlsafe_b64encode(digest).decode()[:27]
-
 
 PEOPLE: tuple[Person, ...] = (
     Person("lin", "林小雨", "xiaoyu.lin@home.example"),
@@ -42,84 +17,75 @@ PEOPLE: tuple[Person, ...] = (
 
 
 class Phone:
-    """The customers' side of the demo: their WeChat and their mail."""
+    """The customers' side of the demo: the apps on their phones, and their mail."""
 
     def __init__(
         self,
-        wechat: WeChatSimulator,
+        apps: Sequence[App],
+        people: Sequence[Person] = PEOPLE,
+        *,
         mail: MailPair,
         shop_address: str,
-        people: Sequence[Person] = PEOPLE,
     ) -> None:
         self.people = {person.key: person for person in people}
+        self.apps = {app.spec.key: app for app in apps}
         self.listeners: list[Callable[[str, Json], None]] = []
-        self._wechat = wechat
         self._mail = mail
         self._shop_address = shop_address
-        self._openids = {person.openid(wechat.credentials.app_id): person for person in people}
         self._addresses = {person.mail: person for person in people}
-        wechat.customers.listeners.append(self._show_bubble)
+        for app in apps:
+            app.listeners.append(lambda news: self._tell("bubble", news))
         mail.listeners.append(self._show_letter)
 
-    @property
-    def names(self) -> dict[str, str]:
-        """An address book: who is behind an openid or a mail address."""
-        by_openid = {openid: person.name for openid, person in self._openids.items()}
-        return by_openid | {person.mail: person.name for person in self.people.values()}
-
-    async def open_mailboxes(self) -> None:
-        """Give everyone a mailbox, so that the shop can also write first."""
-        for person in self.people.values():
-            await self._mail.add_user(person.mail)
-
-    def openid(self, key: str) -> str:
-        return self._person(key).openid(self._wechat.credentials.app_id)
-
     def state(self) -> Json:
-        """Everything the phone shows."""
+        """Everything the phones show."""
         return {
             "shop": self._shop_address,
+            "apps": [app.as_json() for app in self.apps.values()],
             "people": [self._person_state(person) for person in self.people.values()],
         }
 
-    # WeChat --------------------------------------------------------------
+    # Chats ---------------------------------------------------------------
 
-    async def wechat(self, key: str, asked: Json) -> None:
-        """One thing a user does in the chat: ``{"action": "text", "text": "…"}`` and so on.
+    async def act(
+        self,
+        key: str,
+        app: str,
+        chat: str,
+        action: str,
+        fields: Mapping[str, Any],
+        file: File | None = None,
+    ) -> None:
+        """One thing a person does in a chat.
 
         Raises:
-            NotPossible
+            NotPossible: and why.
         """
-        make = {
-            "text": self._text,
-            "menu": self._menu,
-            "location": self._location,
-            "subscribe": self._subscribe,
-            "unsubscribe": self._unsubscribe,
-            "scan": self._scan,
-        }.get(str(asked.get("action")))
-        if make is None:
-            raise NotPossible("no such action")
-        await self._wechat.push(make(self.openid(key), asked))
+        await self._app(app).act(self._person(key), chat, action, fields, file)
 
-    async def wechat_picture(self, key: str, content: bytes, filename: str) -> None:
+    def file(self, app: str, media_id: str) -> File:
         """
         Raises:
-            NotPossible: not a picture, or too large.
+            NotPossible: unknown or too old.
         """
-        if len(content) > MAX_PICTURE_BYTES:
-            raise NotPossible("the picture is larger than 5 MB")
-        if picture_type(content) is None:
-            raise NotPossible("only PNG, JPEG and GIF pictures")
-        await self._wechat.push_image(self.openid(key), content, filename)
+        try:
+            return self._app(app).file(media_id)
+        except Exception as error:
+            raise NotPossible("no such file") from error
 
-    def picture(self, media_id: str) -> tuple[str, bytes]:
-        """
+    async def throw(self, app: str, switch: str, key: str, fields: Mapping[str, Any]) -> Json:
+        """Throw a switch of the platform behind *app*, with the phone of person *key* in hand.
+
         Raises:
-            PlatformError: unknown or too old.
+            NotPossible: and why.
         """
-        media = self._wechat.media.get(media_id)
-        return picture_type(media.content) or "application/octet-stream", media.content
+        owner, person = self._app(app), self._person(key)
+        if owner.board is None:
+            raise NotPossible("no such switch")
+        await owner.board.throw(switch, {**fields, "customer": owner.address(person)})
+        news = {"app": app, "pending": owner.board.pending()}
+        self._tell("switches", news)
+        return news
 
     # Mail ----------------------------------------------------------------
 
@@ -153,15 +119,18 @@ class Phone:
             raise NotPossible("no such person")
         return person
 
+    def _app(self, key: str) -> App:
+        app = self.apps.get(key)
+        if app is None:
+            raise NotPossible("no such app")
+        return app
+
     def _person_state(self, person: Person) -> Json:
-        openid = self.openid(person.key)
-        customer = self._wechat.customers.meet(openid)
         return {
             "key": person.key,
             "name": person.name,
             "mail": person.mail,
-            "following": customer.is_following,
-            "bubbles": [bubble_json(bubble) for bubble in customer.bubbles],
+            "chats": {key: app.state(person) for key, app in self.apps.items()},
             "letters": [letter_json(letter) for letter in self._mail.letters(person.mail)],
         }
 
@@ -173,15 +142,6 @@ class Phone:
                 return letter
         raise NotPossible("no such letter")
 
-    def _show_bubble(self, openid: str, bubble: Bubble) -> None:
-        person = self._openids.get(openid)
-        if person is not None:
-            following = self._wechat.customers.meet(openid).is_following
-            self._tell(
-                "bubble",
-                {"person": person.key, "bubble": bubble_json(bubble), "following": following},
-            )
-
     def _show_letter(self, owner: str, letter: Letter) -> None:
         person = self._addresses.get(owner)
         if person is not None:
@@ -190,42 +150,6 @@ class Phone:
     def _tell(self, topic: str, news: Json) -> None:
         for listener in self.listeners:
             listener(topic, news)
-
-    def _text(self, openid: str, asked: Json) -> UserAction:
-        return actions.text(openid, _required_text(asked, "text"))
-
-    def _menu(self, openid: str, asked: Json) -> UserAction:
-        return actions.text(
-            openid, _required_text(asked, "text"), menu_choice=str(asked.get("choice") or "")
-        )
-
-    def _location(self, openid: str, asked: Json) -> UserAction:
-        try:
-            latitude, longitude = float(asked["latitude"]), float(asked["longitude"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise NotPossible("a location needs latitude and longitude") from error
-        return actions.location(openid, latitude, longitude, str(asked.get("label") or ""))
-
-    def _subscribe(self, openid: str, asked: Json) -> UserAction:
-        return actions.subscribe(openid)
-
-    def _unsubscribe(self, openid: str, asked: Json) -> UserAction:
-        return actions.unsubscribe(openid)
-
-    def _scan(self, openid: str, asked: Json) -> UserAction:
-        return actions.scan(openid, "poster", "sandbox")
-
-
-def picture_type(content: bytes) -> str | None:
-    """The MIME type by the first bytes; None when it is no picture that is shown."""
-    return next((kind for start, kind in _PICTURES.items() if content.startswith(start)), None)
-
-
-def bubble_json(bubble: Bubble) -> Json:
-    document = asdict(bubble)
-    document["media_id"] = bubble.media_url.rpartition("/")[2] if bubble.media_url else None
-    del document["media_url"]
-    return document
 
 
 def letter_json(letter: Letter) -> Json:

@@ -1,6 +1,7 @@
 """A mail provider to run at home: IMAP with IDLE, SMTP with login, and customers' mailboxes."""
 
-from sandbox.mail.letters import File, Letter, read_letter, write_letter
+from sandbox.files import File
+from sandbox.mail.letters import Letter, read_letter, write_letter
 from sandbox.mail.pair import MailPair
 from sandbox.mail.smtp import DROP, Stage
 

@@ -11,16 +11,9 @@ from email.message import EmailMessage, Message
 from email.utils import format_datetime, formataddr, parseaddr
 from typing import Literal
 
+from sandbox.files import File
+
 NO_THREAD: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """Something that goes with a mail."""
-
-    filename: str
-    mime_type: str
-    content: bytes
 
 
 @dataclass(frozen=True, slots=True)

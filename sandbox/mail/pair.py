@@ -11,9 +11,10 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Literal
 
+from sandbox.files import File
 from sandbox.journal import Clock, Journal
 from sandbox.mail.imap import ImapServer
-from sandbox.mail.letters import NO_THREAD, File, Letter, address_in, read_letter, write_letter
+from sandbox.mail.letters import NO_THREAD, Letter, address_in, read_letter, write_letter
 from sandbox.mail.smtp import SmtpServer, Stage
 
 KEPT_LETTERS = 200

@@ -2,7 +2,7 @@
 
 import { el, fill, icon } from "./dom.js";
 import { has, switchLanguage, t, clockTime } from "./words.js";
-import { store, touch, watch } from "./store.js";
+import { hasNews, store, touch, watch } from "./store.js";
 
 const THEME = "helpdesk.theme";
 let troublesShown = false;
@@ -24,8 +24,8 @@ export function showTab(tab) {
 }
 
 /** A note that goes away by itself. */
-export function toast(text) {
-  const note = el("div.toast", {}, icon("alert"), el("span", {}, text));
+export function toast(text, shape = "alert") {
+  const note = el("div.toast", {}, icon(shape), el("span", {}, text));
   document.getElementById("toasts").append(note);
   setTimeout(() => note.remove(), 6000);
 }
@@ -48,6 +48,7 @@ function drawTop() {
 
 function hubPill() {
   if (!store.connected) return el("span.pill.bad", {}, el("i.dot"), el("span", {}, t("reconnecting")));
+  if (!store.hub) return null;
   const words = store.hub.ok ? "hub_ready" : store.hub.status ? "hub_busy" : "hub_gone";
   return el(`span.pill.${store.hub.ok ? "good" : "bad"}`, { title: store.hub.detail }, el("i.dot"), el("span", {}, t(words)));
 }
@@ -110,7 +111,7 @@ function troubles() {
 
 function drawTabs() {
   const unread = [...store.conversations.values()].reduce((sum, each) => sum + each.unread, 0);
-  const news = store.phone?.people.some((person) => person.newWechat || person.newMail);
+  const news = store.phone?.people.some(hasNews);
   fill(
     document.getElementById("tabs"),
     tab("inbox", "inbox", unread > 0 && String(unread)),

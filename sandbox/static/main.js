@@ -1,7 +1,7 @@
 // The page begins here.
 
 import { get, listen } from "./net.js";
-import { store, touch, sortedConversations } from "./store.js";
+import { isShown, store, touch, sortedConversations } from "./store.js";
 import { setUpFrame } from "./frame.js";
 import { openConversation, setUpInbox } from "./inbox.js";
 import { setUpThread, markRead } from "./thread.js";
@@ -25,6 +25,7 @@ async function begin() {
   store.links = state.links;
   store.phone = state.phone;
   store.person ??= state.phone?.people[0]?.key ?? null;
+  store.app ??= state.phone?.apps[0]?.key ?? "mail";
   store.connected = true;
   if (store.selected && !store.conversations.has(store.selected)) store.selected = null;
   const newest = sortedConversations()[0];
@@ -54,22 +55,32 @@ const NEWS = {
     store.hub = hub;
     touch("hub");
   },
-  bubble({ person, bubble, following }) {
+  bubble({ person, app, chat, bubble, open }) {
     const owner = store.phone?.people.find((each) => each.key === person);
     if (!owner) return;
-    owner.following = following;
-    owner.bubbles.push(bubble);
-    if (bubble.author === "account" && (person !== store.person || store.app !== "wechat")) owner.newWechat = true;
+    owner.chats[app][chat].open = open;
+    owner.chats[app][chat].bubbles.push(bubble);
+    if (bubble.author === "account" && !isShown(person, app)) note(owner, app);
     touch("phone");
   },
   letter({ person, letter }) {
     const owner = store.phone?.people.find((each) => each.key === person);
     if (!owner) return;
     owner.letters.push(letter);
-    if (letter.direction === "received" && (person !== store.person || store.app !== "mail")) owner.newMail = true;
+    if (letter.direction === "received" && !isShown(person, "mail")) note(owner, "mail");
+    touch("phone");
+  },
+  switches({ app, pending }) {
+    const owner = store.phone?.apps.find((each) => each.key === app);
+    if (owner) owner.pending = pending;
     touch("phone");
   },
 };
+
+function note(owner, app) {
+  owner.news ??= new Set();
+  owner.news.add(app);
+}
 
 listen(Object.keys(NEWS), {
   news: (topic, document) => NEWS[topic](document),

@@ -18,6 +18,14 @@ export async function upload(path, file) {
   return answered(await fetch(path, { method: "POST", body: form }));
 }
 
+/** *document* as the field "asked" of a form, beside a file. */
+export async function postWithFile(path, document, file) {
+  const form = new FormData();
+  form.append("asked", JSON.stringify(document));
+  form.append("file", file, file.name);
+  return answered(await fetch(path, { method: "POST", body: form }));
+}
+
 async function answered(response) {
   const document = await response.json().catch(() => ({}));
   if (!response.ok) throw new Refusal(document.error ?? `${response.status} ${response.statusText}`);

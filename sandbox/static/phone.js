@@ -1,28 +1,29 @@
-// The phone on the right: you are the customer.
+// The phone on the right: you are the customer. Which apps it has, the server says.
 
-import { el, fill } from "./dom.js";
-import { t, clockTime } from "./words.js";
-import { icon } from "./dom.js";
-import { store, touch, watch, currentPerson } from "./store.js";
+import { el, fill, icon } from "./dom.js";
+import { t, said, clockTime } from "./words.js";
+import { currentApp, currentPerson, hasNews, store, touch, watch } from "./store.js";
 import { avatar } from "./inbox.js";
 import { drawChat, setUpChat } from "./chat.js";
 import { drawMail, setUpMail } from "./mail.js";
+import { drawFaults, setUpFaults } from "./faults.js";
 
-let people, status, dock, screens;
+const MAIL = { key: "mail", icon: "mail", colour: "#3f7fd0" };
+
+let people, status, dock, glass, screens;
 
 export function setUpPhone() {
   const pane = document.getElementById("phone");
   people = el("div.people", { role: "tablist" });
   status = el("div.status-bar");
-  screens = { wechat: el("div.screen.chat-screen"), mail: el("div.screen.mail-screen") };
+  screens = { chat: el("div.screen.chat-screen"), mail: el("div.screen.mail-screen") };
+  const faults = el("div.sheet.faults", { hidden: true });
   dock = el("nav.dock");
-  pane.append(
-    people,
-    el("div.device", {}, el("div.glass", {}, status, screens.wechat, screens.mail, dock)),
-    el("p.phone-hint"),
-  );
-  setUpChat(screens.wechat);
+  glass = el("div.glass", {}, status, screens.chat, screens.mail, dock, faults);
+  pane.append(people, el("div.device", {}, glass), el("p.phone-hint"));
+  setUpChat(screens.chat);
   setUpMail(screens.mail);
+  setUpFaults(faults);
   watch(["phone"], draw);
   setInterval(drawStatus, 10_000);
 }
@@ -31,15 +32,18 @@ function draw() {
   const person = currentPerson();
   document.getElementById("phone").hidden = !person;
   if (!person) return;
-  if (store.app === "wechat") person.newWechat = false;
-  else person.newMail = false;
-  for (const [app, screen] of Object.entries(screens)) screen.hidden = app !== store.app;
+  const app = currentApp();
+  person.news?.delete(app.key);
+  screens.chat.hidden = app.key === "mail";
+  screens.mail.hidden = app.key !== "mail";
+  glass.style.setProperty("--app", app.colour ?? MAIL.colour);
   drawPeople();
   drawStatus();
-  drawDock(person);
+  drawDock(person, app);
   document.querySelector(".phone-hint").textContent = t("phone_hint");
-  drawChat(person);
-  drawMail(person);
+  if (app.key === "mail") drawMail(person);
+  else drawChat(person, app);
+  drawFaults(person, app);
 }
 
 function drawPeople() {
@@ -51,7 +55,7 @@ function drawPeople() {
         { type: "button", role: "tab", "aria-selected": String(person.key === store.person), onclick: () => choose(person.key) },
         avatar(person.name),
         el("span", {}, person.name.split(" ")[0]),
-        (person.newWechat || person.newMail) && person.key !== store.person && el("i.news"),
+        hasNews(person) && person.key !== store.person && el("i.news"),
       ),
     ),
   );
@@ -63,25 +67,33 @@ function choose(key) {
 }
 
 function drawStatus() {
-  if (status) fill(status, el("time", {}, clockTime(new Date())), el("span.signal", {}, el("i"), el("i"), el("i"), el("i")), el("span.battery", {}, el("i")));
+  fill(status, el("time", {}, clockTime(new Date())), el("span.signal", {}, el("i"), el("i"), el("i"), el("i")), el("span.battery", {}, el("i")));
 }
 
-function drawDock(person) {
-  fill(dock, app("wechat", "wechat", t("channel_wechat"), person.newWechat), app("mail", "mail", t("channel_email"), person.newMail));
+function drawDock(person, current) {
+  const apps = [...store.phone.apps.map((app) => ({ ...app, label: said(app.name) })), { ...MAIL, label: t("channel_email") }];
+  const key = JSON.stringify([apps.map((app) => [app.label, hasNews(person, app.key)]), current.key]);
+  if (dock.dataset.drawn === key) return;
+  dock.dataset.drawn = key;
+  fill(dock, apps.map((app) => button(app, person, current)));
+  dock.querySelector("[aria-pressed=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
-function app(name, shape, label, news) {
-  return el(
-    `button.app.${name}`,
+function button(app, person, current) {
+  const made = el(
+    "button.app",
     {
       type: "button",
-      "aria-pressed": String(store.app === name),
+      "data-app": app.key,
+      "aria-pressed": String(current.key === app.key),
       onclick: () => {
-        store.app = name;
+        store.app = app.key;
         touch("phone");
       },
     },
-    el("span.app-icon", {}, icon(shape), news && el("i.news")),
-    el("span", {}, label),
+    el("span.app-icon", {}, icon(app.icon), hasNews(person, app.key) && el("i.news")),
+    el("span.app-name", {}, app.label),
   );
+  made.style.setProperty("--app", app.colour);
+  return made;
 }

@@ -5,11 +5,12 @@ export const store = {
   selected: null,
   messages: new Map(),
   health: { counts: {}, troubles: [] },
-  hub: { ok: false, status: 0, detail: "" },
+  hub: null,
   links: {},
   phone: null,
   person: null,
-  app: "wechat",
+  app: null,
+  chat: {},
   connected: true,
 };
 
@@ -51,4 +52,24 @@ export function selectedConversation() {
 
 export function currentPerson() {
   return store.phone?.people.find((person) => person.key === store.person) ?? null;
+}
+
+/** The app that the phone shows; the mail app, which has no chats, is { key: "mail" }. */
+export function currentApp() {
+  return store.phone?.apps.find((app) => app.key === store.app) ?? { key: "mail" };
+}
+
+/** The chat that is open in *app*: its key. */
+export function chatIn(app) {
+  return store.chat[app.key] ?? app.chats[0].key;
+}
+
+export function isShown(person, app, chat) {
+  if (person !== store.person || app !== store.app) return false;
+  return chat === undefined || chat === chatIn(currentApp());
+}
+
+/** Whether something new waits on the phone of *person*: in any app, or in *app* alone. */
+export function hasNews(person, app) {
+  return app ? Boolean(person.news?.has(app)) : Boolean(person.news?.size);
 }

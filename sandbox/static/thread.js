@@ -162,7 +162,7 @@ function attachment(file) {
 
 function place(location) {
   const coordinates = `${Number(location.latitude).toFixed(5)}, ${Number(location.longitude).toFixed(5)}`;
-  return el("p.place", {}, icon("pin"), el("span", {}, el("b", {}, location.label || t("location")), el("small", {}, coordinates)));
+  return el("p.place", {}, icon("pin"), el("span", {}, el("b", {}, location.label || t("place")), el("small", {}, coordinates)));
 }
 
 export function size(bytes) {

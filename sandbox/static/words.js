@@ -65,19 +65,10 @@ const EN = {
   phone_title: "A customer’s phone",
   phone_hint: "You are the customer here. Write, and watch the left side.",
   wechat_account: "Lamp House",
-  wechat_write: "Message",
-  photo: "Photo",
-  location: "Location",
-  follow: "Follow",
-  unfollow: "Unfollow",
-  scan: "Scan code",
   followed: "You follow this account",
   unfollowed: "You no longer follow this account",
   scanned: "You scanned the account’s code",
-  not_following: "Follow the account to write to it",
   event_other: "{name}",
-  place_1: "People’s Square, Shanghai",
-  wechat_empty: "Say hello to the shop.",
   mailbox: "Mailbox",
   mail_empty: "No mail yet. Write one to the shop.",
   compose: "New mail",
@@ -106,6 +97,20 @@ const EN = {
   reconnecting: "Connection lost, trying again…",
   not_sent: "Not sent: {why}",
   kind_image: "[image]",
+  write_here: "Message",
+  chat_empty: "Say hello to the shop.",
+  use_sample: "a sample is sent when no file is picked",
+  pick_file: "File",
+  do_it: "Do it",
+  more: "More",
+  faults: "Make the platform misbehave",
+  faults_hint: "Faults of {name}, for the person whose phone this is.",
+  pending: "Still to happen",
+  thrown: "Done: {name}",
+  close: "Close",
+  file: "File",
+  picture: "Picture",
+  place: "Place",
 };
 
 const ZH = {
@@ -173,19 +178,10 @@ const ZH = {
   phone_title: "客户的手机",
   phone_hint: "在这里您就是客户。写一句，看左边。",
   wechat_account: "灯火小铺",
-  wechat_write: "发消息",
-  photo: "照片",
-  location: "位置",
-  follow: "关注",
-  unfollow: "取消关注",
-  scan: "扫一扫",
   followed: "您已关注该公众号",
   unfollowed: "您已取消关注",
   scanned: "您扫描了公众号的二维码",
-  not_following: "关注公众号后才能发消息",
   event_other: "{name}",
-  place_1: "上海市人民广场",
-  wechat_empty: "跟店家打个招呼吧。",
   mailbox: "收件箱",
   mail_empty: "还没有邮件，给店家写一封吧。",
   compose: "写邮件",
@@ -214,6 +210,20 @@ const ZH = {
   reconnecting: "连接中断，正在重试…",
   not_sent: "未发送：{why}",
   kind_image: "[图片]",
+  write_here: "发消息",
+  chat_empty: "跟店家打个招呼吧。",
+  use_sample: "不选文件就发一个示例",
+  pick_file: "文件",
+  do_it: "执行",
+  more: "更多",
+  faults: "让平台出故障",
+  faults_hint: "{name}的故障开关，对这部手机的主人生效。",
+  pending: "尚未发生",
+  thrown: "已执行：{name}",
+  close: "关闭",
+  file: "文件",
+  picture: "图片",
+  place: "地点",
 };
 
 const WORDS = { en: EN, zh: ZH };
@@ -226,6 +236,11 @@ document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
 export function t(key, values = {}) {
   const words = WORDS[language][key] ?? EN[key] ?? key;
   return words.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
+}
+
+/** A label that came with both languages: {en, zh}. */
+export function said(words) {
+  return words[language] ?? words.en;
 }
 
 export function has(key) {

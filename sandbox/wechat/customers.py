@@ -1,13 +1,15 @@
 """The users of the simulated platform: what they did, and what their phone shows."""
 
-import asyncio
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from sandbox.journal import Clock
+from sandbox.phones import Bubble, Screens
+from sandbox.phones.bubbles import Author
 from sandbox.wechat.errors import PlatformError
+
+__all__ = ["ALLOWANCES", "Bubble", "Customer", "Customers"]
 
 HOURS = 3600
 ALLOWANCES: dict[str, tuple[int, float]] = {
@@ -20,22 +22,6 @@ ALLOWANCES: dict[str, tuple[int, float]] = {
 
 Source: https://developers.weixin.qq.com/doc/subscription/guide/product/kf/intro.md
 """
-
-KEPT_BUBBLES = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Bubble:
-    """One line in the chat on a user's phone."""
-
-    number: int
-    at: float
-    author: Literal["user", "account", "system"]
-    kind: str
-    text: str
-    media_url: str | None = None
-    choices: tuple[tuple[str, str], ...] = ()
-    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -54,12 +40,17 @@ class Customer:
     last_action_at: float = 0.0
     typing_until: float = 0.0
     allowances: dict[str, _Allowance] = field(default_factory=dict)
-    bubbles: deque[Bubble] = field(default_factory=lambda: deque(maxlen=KEPT_BUBBLES))
+    bubbles: deque[Bubble] = field(default_factory=deque)
 
     def open_allowance(self, trigger: str, now: float) -> None:
         """A new trigger starts its own count afresh."""
         count, seconds = ALLOWANCES[trigger]
         self.allowances[trigger] = _Allowance(count, now + seconds)
+
+    def close_window(self, now: float) -> None:
+        """Nothing may be said any more, as when its time is over."""
+        for allowance in self.allowances.values():
+            allowance.until = now
 
     def take_reply(self, now: float) -> None:
         """Use up one reply, from the allowance that ends first.
@@ -81,15 +72,12 @@ class Customer:
         )
 
 
-class Customers:
-    """All users known to the account."""
+class Customers(Screens):
+    """All users known to the account, and their chats with it."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        super().__init__(clock)
         self._known: dict[str, Customer] = {}
-        self._bubbles = 0
-        self._waiting: set[asyncio.Event] = set()
-        self.listeners: list[Callable[[str, Bubble], None]] = []
 
     def __contains__(self, openid: str) -> bool:
         return openid in self._known
@@ -101,7 +89,9 @@ class Customers:
         """The customer with *openid*; a new one follows the account from now on."""
         customer = self._known.get(openid)
         if customer is None:
-            customer = self._known[openid] = Customer(openid, followed_at=self._clock())
+            customer = self._known[openid] = Customer(
+                openid, followed_at=self._clock(), bubbles=self.bubbles(openid)
+            )
         return customer
 
     def get(self, openid: object) -> Customer:
@@ -113,41 +103,13 @@ class Customers:
             raise PlatformError(40003)
         return self._known[openid]
 
-    def show(
-        self,
-        openid: str,
-        author: Literal["user", "account", "system"],
-        kind: str,
-        text: str,
-        **more: Any,
-    ) -> Bubble:
-        """Put a bubble on the phone of *openid* and tell whoever waits for it."""
-        self._bubbles += 1
-        bubble = Bubble(self._bubbles, self._clock(), author, kind, text, **more)
-        self.meet(openid).bubbles.append(bubble)
-        for listener in self.listeners:
-            listener(openid, bubble)
-        for news in self._waiting:
-            news.set()
-        return bubble
+    def close_window(self, openid: str) -> None:
+        """No reply is left for *openid*; an empty text: for nobody."""
+        for customer in self.known():
+            if openid in ("", customer.openid):
+                customer.close_window(self._clock())
 
-    async def wait_for(
-        self, openid: str, wanted: Callable[[Bubble], bool], timeout: float = 10.0
-    ) -> Bubble:
-        """The first bubble on the phone of *openid* that is *wanted*, now or soon.
-
-        Raises:
-            TimeoutError: none came in time.
-        """
-        news = asyncio.Event()
-        self._waiting.add(news)
-        try:
-            async with asyncio.timeout(timeout):
-                while True:
-                    for bubble in self.meet(openid).bubbles:
-                        if wanted(bubble):
-                            return bubble
-                    news.clear()
-                    await news.wait()
-        finally:
-            self._waiting.discard(news)
+    def show(self, key: str, author: Author, kind: str, text: str, **more: Any) -> Bubble:
+        """Put a bubble on the phone of the user *key*, who is known from now on."""
+        self.meet(key)
+        return super().show(key, author, kind, text, **more)

@@ -20,13 +20,14 @@ EVERY_CALL = ""
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault for the next *count* calls whose path begins with *path*."""
+    """One fault for the next *count* calls whose path begins with *path*, after *skip* good ones."""
 
     kind: FaultKind
     count: int = 1
     path: str = EVERY_CALL
     code: int = -1
     seconds: float = 60.0
+    skip: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -48,10 +49,18 @@ class FaultBox:
     def take(self, path: str) -> Fault | None:
         """The fault for this call, counted down; None when the call goes well."""
         for index, fault in enumerate(self._faults):
-            if path.startswith(fault.path):
-                self._count_down(index, fault)
-                return fault
+            if not path.startswith(fault.path):
+                continue
+            if fault.skip > 0:
+                self._faults[index] = replace(fault, skip=fault.skip - 1)
+                continue
+            self._count_down(index, fault)
+            return fault
         return None
+
+    def waiting(self) -> list[Fault]:
+        """Those still to happen."""
+        return list(self._faults)
 
     def as_json(self) -> list[dict[str, Any]]:
         return [asdict(fault) for fault in self._faults]

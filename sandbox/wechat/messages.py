@@ -78,6 +78,25 @@ def video(openid: str, media_id: str, thumb_media_id: str, *, kind: str = "video
     )
 
 
+NOT_SHOWN = "【收到不支持的消息类型，暂无法显示】"
+"""What the platform writes in place of a sticker and of everything else that it keeps to itself."""
+
+
+def mini_program_page(openid: str, title: str, thumb_url: str, thumb_media_id: str) -> UserAction:
+    """A card of a mini program, from a user of the mini program's customer service."""
+    return _message(
+        openid,
+        "miniprogrampage",
+        title,
+        None,
+        Title=title,
+        AppId="wxsandbox00000001",
+        PagePath="pages/lamp?id=7",
+        ThumbUrl=thumb_url,
+        ThumbMediaId=thumb_media_id,
+    )
+
+
 def location(
     openid: str, latitude: float, longitude: float, label: str, *, scale: int = 16
 ) -> UserAction:

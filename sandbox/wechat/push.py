@@ -13,6 +13,7 @@ from sandbox.http import read_limited
 from sandbox.journal import Clock, Journal
 from sandbox.wechat.crypto import BadEnvelope, Envelope
 from sandbox.wechat.messages import StampedAction, UserAction
+from sandbox.wechat.mixing import Mixer
 from sandbox.wechat.wire import BadBody, DataFormat, Field, Fields, parse, render
 
 Mode = Literal["plain", "compatible", "safe"]
@@ -164,6 +165,9 @@ class Pusher:
         self.builder = builder
         self.seconds_per_try = SECONDS_PER_TRY * time_scale
         self.in_flight = 0
+        self.twice = 0
+        """How many of the next pushes are repeated after their end, as when an answer was lost."""
+        self.mixed = Mixer()
         self._journal = journal
         self._session: aiohttp.ClientSession | None = None
 
@@ -176,7 +180,11 @@ class Pusher:
         """Push until it is answered or three tries have failed; never raises for either."""
         self.in_flight += 1
         try:
-            result = await self._push(stamped, to)
+            async with self.mixed.turn():
+                result = await self._push(stamped, to)
+            if self.twice > 0:
+                self.twice -= 1
+                self._record(stamped, await self._push(stamped, to))
         finally:
             self.in_flight -= 1
         self._record(stamped, result)

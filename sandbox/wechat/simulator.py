@@ -11,6 +11,7 @@ from aiohttp import web
 
 from sandbox.http import only_loopback, serve
 from sandbox.journal import Clock, Journal
+from sandbox.phones import switch_routes
 from sandbox.wechat import messages
 from sandbox.wechat.api import MAX_REQUEST_BYTES, PlatformApi
 from sandbox.wechat.control import ControlApi
@@ -27,6 +28,13 @@ from sandbox.wechat.push import (
     PushResult,
     SignedPush,
     UrlCheck,
+)
+from sandbox.wechat.switches import (
+    calm,
+    family_board,
+    pending_pushes,
+    push_switches,
+    window_switch,
 )
 from sandbox.wechat.tokens import LIFETIME_SECONDS, TokenOffice
 from sandbox.wechat.wire import DataFormat
@@ -107,6 +115,14 @@ class WeChatSimulator:
             clock=clock,
             die=self.die,
         )
+        self.board = family_board(
+            self.faults,
+            self.tokens,
+            own=(window_switch(self.customers.close_window),),
+            delivery=push_switches(self.pusher),
+            well_again=lambda: calm(self.pusher),
+            pending=lambda: pending_pushes(self.pusher),
+        )
         self._control = ControlApi(self)
         self._runner: web.AppRunner | None = None
         self._leaving: asyncio.Task[None] | None = None
@@ -124,6 +140,7 @@ class WeChatSimulator:
         app = web.Application(middlewares=[only_loopback], client_max_size=MAX_REQUEST_BYTES)
         app.add_routes(self._api.routes())
         app.add_routes(self._control.routes())
+        app.add_routes(switch_routes(self.board))
         self._runner, self.port = await serve(app, host, port)
 
     async def stop(self) -> None:
@@ -229,13 +246,29 @@ class WeChatSimulator:
         )
 
     async def push_video(
-        self, openid: str, content: bytes = b"\0\0\0\x18ftypmp42", *, to: str | None = None
+        self,
+        openid: str,
+        content: bytes = b"\0\0\0\x18ftypmp42",
+        *,
+        kind: str = "video",
+        to: str | None = None,
     ) -> PushResult:
         media, thumb = (
             self.media.put("video", "video.mp4", content),
             self.media.put("thumb", "thumb.jpg", SMALL_JPEG),
         )
-        return await self.push(messages.video(openid, media.media_id, thumb.media_id), to=to)
+        return await self.push(
+            messages.video(openid, media.media_id, thumb.media_id, kind=kind), to=to
+        )
+
+    async def push_mini_program(
+        self, openid: str, title: str, *, to: str | None = None
+    ) -> PushResult:
+        thumb = self.media.put("thumb", "thumb.jpg", SMALL_JPEG)
+        url = self.api_base + self._api.media_url(thumb.media_id)
+        return await self.push(
+            messages.mini_program_page(openid, title, url, thumb.media_id), to=to
+        )
 
     async def push_location(
         self, openid: str, latitude: float, longitude: float, label: str, *, to: str | None = None

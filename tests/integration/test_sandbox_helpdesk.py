@@ -14,10 +14,10 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from sandbox.demo import SHOP_ADDRESS, Demo, DemoPorts, DemoSecrets, demo_settings_toml
+from sandbox.demo import SHOP_ADDRESS, Demo, DemoPorts, DemoSecrets
 from sandbox.helpdesk import DeskFault, Misbehaviour, sign
 from sandbox.mail import write_letter
-from sandbox.wechat import Envelope
+from sandbox.wechat import Envelope, WeChatCredentials
 from sandbox.wechat.wire import parse
 
 TINY_PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 32
@@ -51,7 +51,7 @@ class StandInHub:
         return web.Response(body=TINY_PNG, content_type="text/html")
 
     async def take_push(self, request: web.Request) -> web.Response:
-        wechat = self.secrets.wechat
+        wechat = self.demo.wechat.credentials
         envelope = Envelope(wechat.token, wechat.aes_key, wechat.app_id)
         fields = parse(envelope.open(parse(await request.read(), "xml")["Encrypt"]), "xml")
         await self.tell("wechat", fields["FromUserName"], fields.get("Content", "[event]"), {})
@@ -121,7 +121,7 @@ async def hub(aiohttp_server: Any) -> AsyncIterator[StandInHub]:
     app = web.Application()
     app.add_routes(hub.routes())
     server = await aiohttp_server(app)
-    hub.demo = Demo(str(server.make_url("")).rstrip("/"), "t", DemoPorts.pick(), hub.secrets)
+    hub.demo = Demo(str(server.make_url("")).rstrip("/"), DemoPorts(), hub.secrets)
     tasks: set[asyncio.Task[None]] = set()
 
     def forward(owner: str, letter: Any) -> None:
@@ -130,7 +130,7 @@ async def hub(aiohttp_server: Any) -> AsyncIterator[StandInHub]:
 
     hub.demo.mail.listeners.append(forward)
     async with aiohttp.ClientSession() as hub.http:
-        await hub.demo.start()
+        await hub.demo.start("t")
         yield hub
         await hub.demo.stop()
         await asyncio.gather(*tasks)
@@ -155,29 +155,30 @@ async def state_of(page: aiohttp.ClientSession) -> Any:
 # The demo ----------------------------------------------------------------
 
 
-async def test_a_message_goes_there_and_back_on_both_channels(hub: StandInHub) -> None:
+async def test_a_message_goes_there_and_back_on_every_channel(hub: StandInHub) -> None:
     """The first thing that a newcomer's hub has already done."""
     mailbox = aioimaplib.IMAP4("127.0.0.1", hub.demo.mail.imap_port, timeout=5)
     await mailbox.wait_hello_from_server()
-    await mailbox.login(SHOP_ADDRESS, hub.secrets.mail_password)
+    await mailbox.login(SHOP_ADDRESS, hub.secrets.text("mail_password"))
     await mailbox.select("INBOX")
 
-    trip = await hub.demo.first_round_trip(timeout=10)
+    seconds = await hub.demo.first_round_trips(timeout=10)
     await mailbox.logout()
 
-    assert 0 < trip.wechat_seconds < 10
-    assert 0 < trip.mail_seconds < 10
-    assert len({*hub.keys}) == 2
+    assert set(seconds) == {part.name for part in hub.demo.parts}
+    assert all(0 < taken < 10 for taken in seconds.values())
+    assert len({*hub.keys}) == len(seconds)
 
 
 def test_the_settings_are_toml_with_every_secret_in_place() -> None:
     """Also with secrets that need quoting."""
-    secrets, ports = DemoSecrets(mail_password='q"uo\\te'), DemoPorts(1, 2, 3, 4)
+    secrets = DemoSecrets({"mail_password": 'q"uo\\te'})
+    demo = Demo("http://127.0.0.1:8080", DemoPorts({"helpdesk": 1}), secrets)
 
-    settings = tomllib.loads(demo_settings_toml(ports, secrets, "http://127.0.0.1:8080"))
+    settings = tomllib.loads(demo.settings_toml())
 
     assert settings["accounts"]["support"]["password"] == 'q"uo\\te'
-    assert settings["accounts"]["shop"]["aes_key"] == secrets.wechat.aes_key
+    assert settings["accounts"]["shop"]["aes_key"] == demo.wechat.credentials.aes_key
     assert settings["destinations"]["demo"]["url"] == "http://127.0.0.1:1/webhook"
     assert settings["routes"] == [{"channel": "email", "queue": "support"}, {"queue": "sales"}]
 
@@ -186,19 +187,25 @@ def test_secrets_are_made_once_and_kept_private(tmp_path: Path) -> None:
     """The second start finds the first one's, except the key of the page."""
     path = tmp_path / "var" / "demo.json"
     first, second = DemoSecrets.load_or_make(path), DemoSecrets.load_or_make(path)
+    made = first.record("wechat", WeChatCredentials)
 
     assert path.stat().st_mode & 0o777 == 0o600
-    assert (second.wechat, second.webhook_secret) == (first.wechat, first.webhook_secret)
+    assert second.webhook_secret == first.webhook_secret
+    assert DemoSecrets.load_or_make(path).record("wechat", WeChatCredentials) == made
     assert second.page_token != first.page_token
-    assert first.wechat.app_secret not in repr(first)
+    assert made.app_secret not in repr(first)
 
 
-def test_damaged_secrets_are_made_anew(tmp_path: Path) -> None:
-    """Half a file, as after a power cut."""
+@pytest.mark.parametrize(
+    "damaged", ['{"wechat": {', "[]", '{"wechat": {"odd": 1}}', '{"wechat": 5}']
+)
+def test_damaged_secrets_are_made_anew(tmp_path: Path, damaged: str) -> None:
+    """Half a file, as after a power cut; or one of another shape."""
     path = tmp_path / "demo.json"
-    path.write_text('{"wechat": {')
+    path.write_text(damaged)
+    made = DemoSecrets.load_or_make(path).record("wechat", WeChatCredentials)
 
-    assert DemoSecrets.load_or_make(path).wechat == DemoSecrets.load_or_make(path).wechat
+    assert DemoSecrets.load_or_make(path).record("wechat", WeChatCredentials) == made
 
 
 # Webhooks ----------------------------------------------------------------
@@ -315,13 +322,13 @@ async def test_strangers_are_refused(page: aiohttp.ClientSession, headers: dict[
     """Another name for this machine, or another page of the same browser."""
     async with page.get("/api/state", headers=headers) as response:
         assert response.status == 403
-    async with page.post("/api/phone/lin/wechat", json={}, headers=headers) as response:
+    async with page.post("/api/phone/lin/wechat/shop", json={}, headers=headers) as response:
         assert response.status == 403
 
 
 async def test_a_plain_form_is_refused(page: aiohttp.ClientSession) -> None:
     """What a browser would send across origins without asking is not accepted."""
-    async with page.post("/api/phone/lin/wechat", data=b"{}") as response:
+    async with page.post("/api/phone/lin/wechat/shop", data=b"{}") as response:
         assert response.status == 415
 
 
@@ -339,8 +346,8 @@ async def test_an_agent_answers_and_the_customer_sees_it(
     hub: StandInHub, page: aiohttp.ClientSession
 ) -> None:
     """From the phone to the desk and back, as the newcomer does it by hand."""
-    say = {"action": "text", "text": "几点关门？"}
-    async with page.post("/api/phone/lin/wechat", json=say) as response:
+    say = {"action": "text", "fields": {"text": "几点关门？"}}
+    async with page.post("/api/phone/lin/wechat/shop", json=say) as response:
         assert response.status == 200
     conversation = (await state_of(page))["conversations"][0]
     reply = {"text": "九点", "key": "one"}
@@ -350,7 +357,8 @@ async def test_an_agent_answers_and_the_customer_sees_it(
     phone = (await state_of(page))["phone"]["people"][0]
     assert conversation["name"] == "林小雨"
     assert answered["status"] == "queued"
-    assert [bubble["text"] for bubble in phone["bubbles"]] == ["几点关门？", "九点"]
+    bubbles = phone["chats"]["wechat"]["shop"]["bubbles"]
+    assert [bubble["text"] for bubble in bubbles] == ["几点关门？", "九点"]
     assert hub.keys == ["one"]
 
 

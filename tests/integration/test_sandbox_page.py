@@ -19,10 +19,19 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from sandbox.helpdesk import Helpdesk, HelpdeskSite, HubClient, Phone, new_webhook_secret, sign
+from sandbox.helpdesk import (
+    PEOPLE,
+    Helpdesk,
+    HelpdeskSite,
+    HubClient,
+    Phone,
+    new_webhook_secret,
+    sign,
+)
 from sandbox.mail import MailPair
 from sandbox.wechat import WeChatSimulator
 from sandbox.wechat import messages as actions
+from sandbox.wechat.app import WeChatApp
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
@@ -148,13 +157,15 @@ class Stage:
         self.secret = new_webhook_secret()
         self.wechat = WeChatSimulator(callback_url="http://127.0.0.1:9/in", time_scale=0.001)
         self.mail = MailPair({"support@shop.example": "secret"})
-        self.phone = Phone(self.wechat, self.mail, "support@shop.example")
+        self.app = WeChatApp(self.wechat, PEOPLE)
+        self.phone = Phone([self.app], mail=self.mail, shop_address="support@shop.example")
         self.desk = Helpdesk(hub=HubClient("http://127.0.0.1:9", "t"), webhook_secret=self.secret)
         self.site = HelpdeskSite(self.desk, self.phone)
 
     async def start(self) -> None:
         await self.mail.start()
-        await self.phone.open_mailboxes()
+        for person in PEOPLE:
+            await self.mail.add_user(person.mail)
         await self.site.start()
 
     async def stop(self) -> None:
@@ -265,7 +276,7 @@ async def test_a_customer_writes_on_the_phone_and_the_desk_hears_of_it(
     await browser.wait_for("document.querySelector('.chat-line.mine')")
 
     assert await browser.run("document.querySelector('.chat-line.mine').innerText") == "林\n在吗？"
-    assert heard == [stage.phone.openid("lin")]
+    assert heard == [stage.app.address(PEOPLE[0])]
 
 
 async def test_nothing_that_a_customer_writes_runs(stage: Stage, browser: Browser) -> None:
@@ -283,7 +294,7 @@ async def test_nothing_that_a_customer_writes_runs(stage: Stage, browser: Browse
                 status="failed",
                 error={"detail": text},
             )
-    openid = stage.phone.openid("lin")
+    openid = stage.app.address(PEOPLE[0])
     for text in hostile[:: max(1, len(hostile) // 150)]:
         stage.wechat.stamp(actions.text(openid, text))
         stage.wechat.stamp(actions.location(openid, 1.0, 2.0, text))
@@ -292,7 +303,7 @@ async def test_nothing_that_a_customer_writes_runs(stage: Stage, browser: Browse
         await browser.wait_for(f"document.querySelectorAll('.row').length > {row}")
         await browser.run(f"document.querySelectorAll('.row')[{row}].click()")
         await browser.wait_for("document.querySelectorAll('.line').length > 5")
-    await browser.run("document.querySelectorAll('.app')[1].click()")
+    await browser.run("document.querySelector('[data-app=mail]').click()")
     await browser.wait_for("document.querySelector('.mail-row')")
     await browser.run("document.querySelector('.mail-row').click()")
     await asyncio.sleep(0.3)  # what would run, has run
