@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 
 from hub.errors import NotAuthentic
 
-__all__ = ["Box", "is_aes_key", "is_signed", "open_with", "sign"]
+__all__ = ["Box", "is_aes_key", "is_signed", "open_by", "open_with", "sign"]
 
 _BLOCK = 32
 _HEAD = 20
@@ -83,9 +83,18 @@ def open_with(boxes: Iterable[Box], sealed: str | bytes) -> bytes:
     Raises:
         NotAuthentic: none of them does.
     """
+    return open_by(boxes, sealed)[0]
+
+
+def open_by(boxes: Iterable[Box], sealed: str | bytes) -> tuple[bytes, Box]:
+    """The same, with the box that opened it: an answer is sealed with that one.
+
+    Raises:
+        NotAuthentic: none of them does.
+    """
     for box in boxes:
         try:
-            return box.open(sealed)
+            return box.open(sealed), box
         except ValueError:
             continue
     raise NotAuthentic("cannot be decrypted with the account's AES key for its app id")

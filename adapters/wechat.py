@@ -4,16 +4,18 @@ Source: https://developers.weixin.qq.com/miniprogram/dev/framework/server-abilit
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
-from adapters._wechat_crypto import Box, is_aes_key, is_signed, open_with
+from adapters._wechat_answer import Seal
+from adapters._wechat_crypto import Box, is_aes_key, is_signed, open_by
 from adapters._wechat_envelope import MAX_BODY, query_of, sealed_in
 from hub.channel import (
     Account,
+    AwaitReply,
     Capabilities,
     Channel,
     Intake,
@@ -22,11 +24,12 @@ from hub.channel import (
     Tools,
 )
 from hub.errors import NotAuthentic, NotRecognised
-from hub.model import InboundEvent, Secret
+from hub.model import Draft, InboundEvent, Secret
 from hub.text import clean
 from normalizers._wechat_fields import identity, read_fields, text_of
-from normalizers.wechat import normalize
+from normalizers.wechat import is_answerable, normalize
 from outbound.wechat import MEDIA_LIMITS, TEXT_LIMIT, WeChatChecker, WeChatMedia, WeChatSender
+from outbound.wechat.answer import content_of
 
 __all__ = ["CHANNEL", "WeChatAdapter", "WeChatSettings"]
 
@@ -61,6 +64,23 @@ class WeChatSettings(Struct, frozen=True, kw_only=True):
         str | None, Meta(description="原始ID (gh_…), shown by hub check to tell accounts apart")
     ] = None
     api_base: Annotated[str, Meta(description="Host of the platform's API")] = _API_BASE
+    passive: Annotated[
+        bool,
+        Meta(
+            description="True: the account has no right to customer-service messages; a reply goes into "
+            "the answer to the customer's own message, or waits for the next one"
+        ),
+    ] = False
+    passive_wait_s: Annotated[
+        float,
+        Meta(
+            gt=0, le=4.8, description="How long an answer waits for a reply; the platform waits 5 s"
+        ),
+    ] = 4.5
+    subscribe_templates: Annotated[
+        list[str],
+        Meta(description="Ids of the templates that are subscribe messages (订阅通知)"),
+    ] = field(default_factory=list)
     proxy: Annotated[
         str | None, Meta(description="HTTP proxy towards the platform, whose address it must know")
     ] = None
@@ -83,6 +103,14 @@ class WeChatSettings(Struct, frozen=True, kw_only=True):
             yield "api_base", f"found {self.api_base!r}, wants a URL such as {_API_BASE}"
 
 
+class _Opened(NamedTuple):
+    """A push as it reads after decryption, what proves it genuine, and what would seal an answer."""
+
+    body: bytes
+    proof: str
+    seal: Seal
+
+
 class WeChatAdapter:
     """The door of one official account."""
 
@@ -91,6 +119,7 @@ class WeChatAdapter:
         self._account = account.name
         self._token = settings.token.reveal()
         self._mode = settings.mode
+        self._wait = timedelta(seconds=settings.passive_wait_s) if settings.passive else None
         keys = [key for key in (settings.aes_key, settings.previous_aes_key) if key]
         self._boxes = tuple(Box(key.reveal(), settings.app_id) for key in keys)
 
@@ -102,8 +131,11 @@ class WeChatAdapter:
             raise NotRecognised(f"method {request.method}")
         if not request.body or len(request.body) > MAX_BODY:
             raise NotRecognised(f"a body of {len(request.body)} bytes")
-        body, proof = self._opened(request, query_of(request))
-        return Intake((self._event(body, proof, request),), response=_SUCCESS)
+        opened = self._opened(request, query_of(request))
+        fields = read_fields(opened.body)
+        event = self._event(opened, fields, request)
+        awaited = self._awaited(event, fields, opened.seal)
+        return Intake((event,), response=_SUCCESS, await_reply=awaited)
 
     def _handshake(self, request: IntakeRequest) -> Response:
         """URL verification: the platform wants its ``echostr`` back, to the byte."""
@@ -113,7 +145,7 @@ class WeChatAdapter:
             raise NotRecognised("no echostr")
         return Response(200, query["echostr"].encode("utf-8", "replace"), _PLAIN_TEXT)
 
-    def _opened(self, request: IntakeRequest, query: dict[str, str]) -> tuple[bytes, str]:
+    def _opened(self, request: IntakeRequest, query: dict[str, str]) -> _Opened:
         """The message and what proves it genuine: never a weaker proof than the mode asks for."""
         encrypted = query.get("encrypt_type", "aes") == "aes" and "msg_signature" in query
         if encrypted and self._boxes:
@@ -121,11 +153,12 @@ class WeChatAdapter:
             if not sealed:
                 raise NotAuthentic("no Encrypt in the body")
             self._check(query["msg_signature"], query, sealed)
-            return open_with(self._boxes, sealed), "msg_signature"
+            body, box = open_by(self._boxes, sealed)
+            return _Opened(body, "msg_signature", Seal(self._token, box))
         if self._mode != "plain":
             raise NotAuthentic(f"not encrypted, but the account is in mode {self._mode}")
         self._check(query.get("signature"), query)
-        return request.body, "signature"
+        return _Opened(request.body, "signature", Seal(self._token, None))
 
     def _check(self, signature: str | None, query: dict[str, str], *sealed: str) -> None:
         timestamp, nonce = query.get("timestamp", ""), query.get("nonce", "")
@@ -134,15 +167,28 @@ class WeChatAdapter:
         if not is_signed(signature, self._token, timestamp, nonce, *sealed):
             raise NotAuthentic("the signature does not fit")
 
-    def _event(self, body: bytes, proof: str, request: IntakeRequest) -> InboundEvent:
-        fields = read_fields(body)
+    def _awaited(
+        self, event: InboundEvent, fields: Mapping[str, Any] | None, seal: Seal
+    ) -> AwaitReply | None:
+        """In passive mode a customer's push is answered with what is said to them."""
+        if self._wait is None or fields is None or not is_answerable(fields):
+            return None
+
+        def render(drafts: Sequence[Draft], results: Mapping[str, Any]) -> Response:
+            return seal.answer(content_of(drafts, results), fields, event)
+
+        return AwaitReply(event.dedupe_key, self._wait, render)
+
+    def _event(
+        self, opened: _Opened, fields: Mapping[str, Any] | None, request: IntakeRequest
+    ) -> InboundEvent:
         sender = clean(text_of(fields, "FromUserName"))[:_MAX_ORDER_KEY] if fields else ""
         return InboundEvent(
-            dedupe_key=identity(fields, body),
+            dedupe_key=identity(fields, opened.body),
             order_key=sender or self._account,
-            body=body,
+            body=opened.body,
             received_at=request.received_at,
-            proof=proof,
+            proof=opened.proof,
         )
 
 

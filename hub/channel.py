@@ -30,6 +30,7 @@ from hub.model import (
 __all__ = [
     "Account",
     "Adapter",
+    "AwaitReply",
     "Bell",
     "Capabilities",
     "Channel",
@@ -116,13 +117,15 @@ class Bell(Struct, frozen=True):
 class AwaitReply(Struct, frozen=True):
     """The platform takes a reply inside the HTTP answer: hold the answer for at most *within*.
 
-    The core looks for the first queued reply of the conversation of the event with *dedupe_key*;
-    *render* makes the answer from its drafts, and ``response`` is sent when none comes in time.
+    The core looks for queued replies in the conversation of the event with *dedupe_key*; *render*
+    makes the answer from as many of their drafts as go into one (it raises Unsupported for those that
+    do not), with the results of the drafts before them. ``response`` is sent when none comes in time.
+    When the platform sends the event again it gets the same answer again: it never got the first.
     """
 
     dedupe_key: str
     within: timedelta
-    render: Callable[[Sequence[Draft]], Response]
+    render: Callable[[Sequence[Draft], Mapping[str, Any]], Response]
 
 
 class Intake(Struct, frozen=True):

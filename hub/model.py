@@ -28,6 +28,7 @@ __all__ = [
     "MenuChoice",
     "Message",
     "MessageKind",
+    "MiniProgram",
     "Notice",
     "Participant",
     "Receipt",
@@ -234,8 +235,10 @@ class Draft(Struct, frozen=True, kw_only=True):
     says that the platform itself removes duplicates of this very call, so that it may be made again
     when nobody knows whether it arrived; *allowance* is the id of the allowance that it speaks under
     (None: the one that ends first); *timeout_s* how long the call may take where that is more than
-    the usual 15 s (a large mail on a slow line). *spoken* is written by the core, with the intent to
-    make the call and before it is made: senders read it, composers leave it alone.
+    the usual 15 s (a large mail on a slow line). *only_in_answer* says that no call can make it: it
+    goes inside the HTTP answer to a callback (see :class:`hub.channel.AwaitReply`), or waits for one.
+    *spoken* is written by the core, with the intent to make the call and before it is made: senders
+    read it, composers leave it alone.
     """
 
     method: str
@@ -255,6 +258,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     repeatable: bool = False
     allowance: str | None = None
     timeout_s: float | None = None
+    only_in_answer: bool = False
     spoken: Spoken | None = None
     extra: Mapping[str, Any] = {}
 
@@ -383,20 +387,33 @@ class Menu(Struct, frozen=True):
     footer: str | None = None
 
 
+class MiniProgram(Struct, frozen=True):
+    """A page of a WeChat mini program."""
+
+    app_id: str
+    path: str
+
+
 class Template(Struct, frozen=True):
-    """A template that the platform has approved, with its parameters."""
+    """A template that the platform has approved, with its parameters, and where a tap on it leads."""
 
     id: str
     params: Mapping[str, Any] = {}
+    url: str | None = None
+    mini_program: MiniProgram | None = None
 
 
 class Link(Struct, frozen=True):
-    """A link with a title, shown as a card where the channel can."""
+    """A link with a title, shown as a card where the channel can.
+
+    With *mini_program* it leads into that, where the channel can; *url* is for all others.
+    """
 
     url: str
     title: str | None = None
     description: str | None = None
     image_url: str | None = None
+    mini_program: MiniProgram | None = None
 
 
 class Reply(Struct, frozen=True, kw_only=True):

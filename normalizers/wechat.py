@@ -4,7 +4,7 @@ Sources: https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Rec
 and …/Receiving_event_pushes.html; allowances: …/doc/subscription/guide/product/kf/intro.md
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ from hub.model import (
 )
 from normalizers._wechat_fields import identity, integer, listed, number, read_fields, text_of
 
-__all__ = ["normalize"]
+__all__ = ["is_answerable", "normalize"]
 
 Fields = Mapping[str, Any]
 
@@ -38,7 +38,10 @@ _ALLOWANCES: Mapping[str, tuple[int, timedelta]] = {
     "menu": (3, timedelta(minutes=1)),
     "subscribe": (3, timedelta(minutes=1)),
     "scan": (3, timedelta(minutes=1)),
+    "mini_program": (2, timedelta(minutes=1)),
 }
+_ANSWER_MARGIN = timedelta(seconds=0.3)
+"""A reply that comes later may miss the answer that goes out."""
 
 # The platform's events, in lower case, as we call them, and which fields tell a person more.
 _NOTICES: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -81,7 +84,13 @@ _TRIGGERS = {
     "click": "menu",
     "scancode_push": "menu",
     "scancode_waitmsg": "menu",
+    "user_enter_tempsession": "mini_program",
 }
+
+# Further events in whose answer something may be said.
+_ANSWERABLE = frozenset(
+    {*_TRIGGERS, "pic_sysphoto", "pic_photo_or_album", "pic_weixin", "location_select"}
+)
 
 # These are about the account and come from no customer.
 _WITHOUT_CUSTOMER = frozenset(
@@ -138,7 +147,14 @@ class _Push(NamedTuple):
     def extra(self) -> dict[str, Any]:
         return {name: value for name, value in self.fields.items() if name not in _IN_THE_MODEL}
 
+    @property
+    def is_passive(self) -> bool:
+        return bool(self.account.settings.passive)
+
     def allowance(self, trigger: str) -> Allowance:
+        """What the push lets us say; a newer one of the same kind takes the place of an older."""
+        if self.is_passive:
+            return self._answer()
         count, span = _ALLOWANCES[trigger]
         return Allowance(
             trigger=trigger,
@@ -146,7 +162,19 @@ class _Push(NamedTuple):
             opened_at=self.sent_at,
             until=self.sent_at + span,
             remaining=count,
-            group="message" if trigger == "message" else None,
+            group=trigger,
+        )
+
+    def _answer(self) -> Allowance:
+        """In passive mode: one message, in the HTTP answer that waits now."""
+        wait = timedelta(seconds=self.account.settings.passive_wait_s)
+        return Allowance(
+            trigger="answer",
+            key=self.key,
+            opened_at=self.event.received_at,
+            until=self.event.received_at + max(wait - _ANSWER_MARGIN, wait / 2),
+            remaining=1,
+            group="answer",
         )
 
 
@@ -158,6 +186,15 @@ class _Content(NamedTuple):
     attachments: tuple[Attachment, ...] = ()
     location: Location | None = None
     choice: Choice | None = None
+
+
+def is_answerable(fields: Fields) -> bool:
+    """Whether something may be said to the customer in the HTTP answer to this push."""
+    if not text_of(fields, "FromUserName").strip():
+        return False
+    if text_of(fields, "MsgType").strip().lower().endswith("event"):
+        return text_of(fields, "Event").strip().lower() in _ANSWERABLE
+    return True
 
 
 def normalize(event: InboundEvent, account: Account[Any], /) -> Iterable[Result]:
@@ -296,9 +333,40 @@ def _notice(push: _Push, name: str) -> Notice:
         dedupe_key=push.key,
         sent_at=push.sent_at,
         received_at=push.event.received_at,
-        allowances=(push.allowance(_TRIGGERS[name]),) if name in _TRIGGERS else (),
+        allowances=tuple(_opened(push, name)),
         extra=push.extra,
     )
+
+
+def _opened(push: _Push, name: str) -> Iterator[Allowance]:
+    """What an event lets us say."""
+    if name in _TRIGGERS:
+        yield push.allowance(_TRIGGERS[name])
+    elif push.is_passive and name in _ANSWERABLE:
+        yield push.allowance("menu")
+    if name == "subscribe_msg_popup_event":
+        yield from _grants(push)
+
+
+def _reports(push: _Push, container: str) -> list[Fields]:
+    """The entries of a list-like node: JSON has ``List`` at the root, XML inside *container*."""
+    nested = push.fields.get(container)
+    found = listed(nested.get("List") if isinstance(nested, dict) else push.fields.get("List"))
+    return [one for one in found if isinstance(one, dict)]
+
+
+def _grants(push: _Push) -> Iterator[Allowance]:
+    """Each template that the customer has accepted may be used once."""
+    for index, report in enumerate(_reports(push, "SubscribeMsgPopupEvent")):
+        template = text_of(report, "TemplateId").strip()
+        if template and text_of(report, "SubscribeStatusString").strip().lower() == "accept":
+            yield Allowance(
+                trigger="subscription",
+                key=f"{template}:{push.key}:{index}",
+                opened_at=push.sent_at,
+                remaining=1,
+                mode="template",
+            )
 
 
 def _receipt(push: _Push, status: ReceiptStatus, report: str) -> Receipt:
@@ -334,12 +402,9 @@ _JOBS: Mapping[str, Callable[[_Push], Receipt]] = {
 
 def _subscription_receipts(push: _Push) -> list[Result]:
     """One receipt for each message that the event reports on, or a notice when it names none."""
-    nested = push.fields.get("SubscribeMsgSentEvent")
-    reports = listed(nested.get("List") if isinstance(nested, dict) else push.fields.get("List"))
     made: list[Result] = [
         _subscription_receipt(push, report, index)
-        for index, report in enumerate(reports)
-        if isinstance(report, dict)
+        for index, report in enumerate(_reports(push, "SubscribeMsgSentEvent"))
     ]
     return made or [_notice(push, "subscribe_msg_sent_event")]
 

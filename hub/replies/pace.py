@@ -9,7 +9,8 @@ class Pace(NamedTuple):
     """All in seconds, but for the counts.
 
     A call takes at most *send_s*, well below *lease_s*; a lane goes on when an ``unknown`` has stood
-    for *unknown_stands_s*; its remaining parts wait for a person for *parts_wait_s*.
+    for *unknown_stands_s*; its remaining parts wait for a person for *parts_wait_s*. What only an
+    answer can carry is left to it for *answer_s* at a time.
     """
 
     poll_s: float = 1.0
@@ -21,6 +22,7 @@ class Pace(NamedTuple):
     parts_wait_s: float = 600.0
     stopped_s: float = 300.0
     file_s: float = 1.0
+    answer_s: float = 0.3
     sweep_s: float = 5.0
     drain_s: float = 10.0
     retries_s: tuple[float, ...] = (1.0, 5.0, 30.0, 120.0, 600.0, 1800.0)

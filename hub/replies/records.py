@@ -311,6 +311,17 @@ class Holder:
 
         await self.write(work, insist_s=INSIST_S)
 
+    async def answered(self) -> None:
+        """The answer is given: nothing more goes into it."""
+        place = self.lane.conversation_id
+
+        async def work(tx: Transaction) -> None:
+            for one in (await ledger.known(tx, [place])).get(place, ()):
+                if one.id and one.remaining and one.mode == "free":
+                    await ledger.exhaust(tx, UUID(one.id))
+
+        await self.write(work, insist_s=INSIST_S)
+
     async def exhausted(self, tried: Try) -> bool:
         """The platform has the last word: it allows nothing more under that allowance.
 

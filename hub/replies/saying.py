@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 import structlog
 
+from hub import ledger
 from hub.channel import Reconciler
 from hub.errors import (
     Ambiguous,
@@ -34,7 +35,7 @@ from hub.replies.records import Changed, Holder, Try, age_s, results_of
 from hub.store import AWAY, outbox, replies
 from hub.store import drafts as draft_rows
 
-__all__ = ["LaneRun"]
+__all__ = ["LaneRun", "Ready"]
 
 _log = structlog.get_logger("hub.replies")
 
@@ -52,6 +53,15 @@ class _Pause(Exception):
 
 class _Settled(Exception):
     """The message is done with, one way or another; the lane goes on with the next."""
+
+
+class Ready(NamedTuple):
+    """What of a reply is still to be said, and what was made for it before."""
+
+    message: Any
+    says: Sequence[tuple[Any, Draft]]
+    results: Mapping[str, Any]
+    only_in_answer: bool
 
 
 class LaneRun:
@@ -114,12 +124,46 @@ class LaneRun:
         await self._holder.fail(message, AccountRemoved(account))
         raise _Settled
 
+    async def ready(self, message: Any) -> Ready | None:
+        """What of *message* can be said in an answer now; None: it is left to the lane."""
+        try:
+            return await self._ready_for_answer(message)
+        except (_Pause, _Settled, Changed):
+            return None
+
+    async def _ready_for_answer(self, message: Any) -> Ready | None:
+        outlet = await self._outlet(message)
+        rows: Sequence[Any] = await outbox.drafts_of(self._core.db, [message["id"]])
+        stored = _stored(message)
+        if stored is not None and _nothing_left(rows):
+            rows = await self._compose_again(message, outlet, stored, rows, in_answer=True)
+        drafts = [(row, read_draft(row)) for row in rows]
+        only_in_answer = any(draft.only_in_answer for _, draft in drafts)
+        results: dict[str, Any] = {}
+        says = []
+        for row, draft in drafts:
+            if row["state"] == "queued" and draft.role == "say":
+                says.append((row, draft))
+            elif row["state"] == "queued" and only_in_answer:
+                results |= await self._make(message, outlet, row, draft, results)
+            elif row["state"] == "sent":
+                results |= results_of([row])
+            else:
+                return None
+        return Ready(message, says, results, only_in_answer)
+
     async def _compose_again(
-        self, message: Any, outlet: Outlet, stored: Stored, drafts: Sequence[Any]
+        self,
+        message: Any,
+        outlet: Outlet,
+        stored: Stored,
+        drafts: Sequence[Any],
+        *,
+        in_answer: bool = False,
     ) -> Sequence[Any]:
         """The drafts as things are now; what is allowed may have changed since they were made."""
         try:
-            await self._keep_order(message, stored)
+            await self._keep_order(message, stored, in_answer=in_answer)
             made = await compose(
                 self._core.db,
                 outlet,
@@ -142,14 +186,17 @@ class LaneRun:
         await self._holder.replace_drafts(message, rows)
         return await outbox.drafts_of(self._core.db, [message["id"]])
 
-    async def _keep_order(self, message: Any, stored: Stored) -> None:
-        """A reply does not overtake one that waits for the customer, unless a person said so."""
+    async def _keep_order(self, message: Any, stored: Stored, *, in_answer: bool) -> None:
+        """A reply does not overtake one that waits for the customer, unless a person said so.
+
+        An answer carries several replies, in their order.
+        """
         if stored.forced or stored.request.template is not None:
             return
         place = message["conversation_id"], message["seq"]
         if await replies.earlier_held(self._core.db, *place):
             raise WindowClosed("an earlier reply waits for the customer")
-        if await replies.earlier_queued(self._core.db, *place):
+        if not in_answer and await replies.earlier_queued(self._core.db, *place):
             raise Changed  # the customer has written since this claim began, and it may go now
 
     async def _closed(
@@ -182,7 +229,8 @@ class LaneRun:
         """Whoever began this call did not write what came of it, and never will."""
         error = Ambiguous("the process that was sending it stopped before it had an answer")
         tried = Try(message, row, draft, row["tries"], row["allowance_id"])
-        if draft.role == "prepare" or draft.repeatable:
+        # An answer is given after it is written down: what stands as being sent never left.
+        if draft.role == "prepare" or draft.repeatable or draft.only_in_answer:
             await self._holder.again(tried, error, refund=False)
             raise Changed
         await self._holder.unknown(message, row, error)
@@ -200,6 +248,8 @@ class LaneRun:
             return msgspec.json.decode(ready, type=dict[str, Any])
         if self.stopping:
             raise _Pause(0)
+        if draft.only_in_answer:
+            await self._leave_to_answer(message, outlet)
         try:
             tried = await self._holder.begin(message, row, draft, windowed=outlet.windowed)
         except WindowClosed as error:
@@ -218,6 +268,15 @@ class LaneRun:
         await self._holder.took(message, row, receipt)
         failpoint("reply.recorded")
         return receipt.results
+
+    async def _leave_to_answer(self, message: Any, outlet: Outlet) -> NoReturn:
+        """While a callback is being answered, whoever answers it takes the draft; else it waits."""
+        place = self._lane.conversation_id
+        states = await ledger.reply_states(self._core.db, {place: True}, self._core.clock())
+        if states[place].remaining:
+            raise _Pause(self._pace.answer_s)
+        error = WindowClosed("it goes out in the answer to the customer's next message")
+        await self._closed(message, outlet, error)
 
     async def _ready(self, draft: Draft) -> str | None:
         """What an equal prepare of the account has brought, while it is fresh."""

@@ -30,6 +30,7 @@ __all__ = [
     "own_attachments",
     "release",
     "renew",
+    "said_in_answer",
     "waiting_messages",
 ]
 
@@ -259,6 +260,17 @@ async def conversation_of_event(db: Database, account: str, dedupe_key: str) -> 
         dedupe_key,
     )
     return rows[0]["conversation_id"] if rows else None
+
+
+async def said_in_answer(db: Database, conversation_id: UUID, dedupe_key: str) -> list[Any]:
+    """The drafts (call, results) that the answer to that event has carried, in their order."""
+    return await db.fetch(
+        "SELECT d.call, d.results FROM (SELECT id, seq FROM messages WHERE conversation_id = $1 "
+        "AND direction = 'outbound' ORDER BY seq DESC LIMIT 100) m JOIN drafts d ON d.message_id = m.id "
+        "WHERE d.results->>'answer_to' = $2 ORDER BY m.seq, d.position",
+        conversation_id,
+        dedupe_key,
+    )
 
 
 # --- attachments ----------------------------------------------------------------------------------

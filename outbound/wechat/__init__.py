@@ -11,15 +11,16 @@ from typing import Any
 import msgspec
 
 from hub.channel import Account, Check, HttpAnswer, Tools
-from hub.errors import BadCredentials, Rejected, SendError, Unreachable
+from hub.errors import BadCredentials, Rejected, SendError, Unreachable, WindowClosed
 from hub.model import Allowance, Attachment, Draft, Receipt, Reply, ReplyAttachment
+from outbound.wechat.answer import compose_answer
 from outbound.wechat.api import Api, Call, catalogue
-from outbound.wechat.compose import MEDIA_LIMITS, TEXT_LIMIT, budget, compose
+from outbound.wechat.compose import MEDIA_LIMITS, TEXT_LIMIT, Ways, budget, compose
 from outbound.wechat.errors import judge
+from outbound.wechat.results import filled
 
 __all__ = ["MEDIA_LIMITS", "TEXT_LIMIT", "WeChatChecker", "WeChatMedia", "WeChatSender"]
 
-_PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 _ADDRESS_IN_ERROR = re.compile(r"\b(\d{1,3}(?:\.\d{1,3}){3})\b")
 _FILE_TYPES = ("image/", "audio/", "video/")
 
@@ -31,19 +32,33 @@ class WeChatSender:
     """
 
     def __init__(self, account: Account[Any], tools: Tools) -> None:
+        self._account = account.settings
         self._api = Api(account, tools)
         self._tools = tools
         catalogue()  # its import is slow: now rather than with the first reply
 
     def compose(self, reply: Reply, allowances: Sequence[Allowance]) -> Sequence[Draft]:
         """The calls that say *reply*; see :class:`hub.channel.Sender`."""
-        return compose(reply, budget(reply, allowances, self._tools.clock()), self._api.base)
+        say = compose_answer if self._account.passive else compose
+        return say(reply, budget(reply, allowances, self._tools.clock()), self._ways(allowances))
+
+    def _ways(self, allowances: Sequence[Allowance]) -> Ways:
+        """A grant of the customer is for one template, and for one message."""
+        grants = {
+            one.key.partition(":")[0]: one.id
+            for one in allowances
+            if one.trigger == "subscription" and one.remaining and one.id
+        }
+        settings = self._account
+        return Ways(self._api.base, settings.app_id, settings.subscribe_templates, grants)
 
     async def send(self, draft: Draft, results: Mapping[str, Any]) -> Receipt:
         """Make the call; "sent" means that the platform took it, it reports no delivery."""
+        if draft.only_in_answer:
+            raise WindowClosed("it goes out in the answer to the customer's next message")
         if draft.role == "prepare":
             return await self._upload(draft)
-        body = _filled(draft.json, results)
+        body = filled(draft.json, results)
         facts = await self._api.call(draft.method, draft.url, json=body, speaks=True)
         message_id = facts.get("msgid")
         return Receipt(
@@ -61,25 +76,6 @@ class WeChatSender:
         if not facts.get("media_id"):
             raise Unreachable("the answer to the upload has no media_id")
         return Receipt(status="sent", results={draft.result or "media_id": facts["media_id"]})
-
-
-def _filled(body: Any, results: Mapping[str, Any]) -> Any:
-    """*body* with the results of earlier calls where it names a file; texts stay as they are."""
-    if not isinstance(body, Mapping):
-        return body
-    return {
-        name: _result(value, results) if name == "media_id" else _filled(value, results)
-        for name, value in body.items()
-    }
-
-
-def _result(value: Any, results: Mapping[str, Any]) -> Any:
-    found = _PLACEHOLDER.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        return value
-    if found[1] not in results:
-        raise Rejected(f"the upload {found[1]} has not been made")
-    return results[found[1]]
 
 
 class WeChatMedia:

@@ -44,6 +44,7 @@ class PlatformApi:
         journal: Journal,
         clock: Clock,
         die: Callable[[], Awaitable[None]],
+        customer_service: bool = True,
     ) -> None:
         self._app_id = app_id
         self._app_secret = app_secret
@@ -54,6 +55,7 @@ class PlatformApi:
         self._journal = journal
         self._clock = clock
         self._die = die
+        self._customer_service = customer_service
         self._answers = itertools.count(1)
 
     def routes(self) -> list[web.RouteDef]:
@@ -180,8 +182,13 @@ class PlatformApi:
 
     # Messages ------------------------------------------------------------
 
+    def _require_customer_service(self) -> None:
+        if not self._customer_service:
+            raise PlatformError(48001)
+
     async def _send(self, request: web.Request) -> Answer:
         _require_post(request)
+        self._require_customer_service()
         body = await request.read()
         try:
             asked = read_request(body)
@@ -204,6 +211,7 @@ class PlatformApi:
 
     async def _typing(self, request: web.Request) -> Answer:
         _require_post(request)
+        self._require_customer_service()
         asked = read_request(await request.read())
         customer = self._customers.get(asked.get("touser"))
         now = self._clock()

@@ -57,7 +57,8 @@ class WeChatSimulator:
     """The platform, as one official account and its users meet it.
 
     Every credential that is not given is made up. ``time_scale`` shortens the
-    five seconds that a push may take; ``clock`` dates everything else.
+    five seconds that a push may take; ``clock`` dates everything else. Without *customer_service*
+    the account is one of those that may say nothing by the API (48001).
 
     Example::
 
@@ -83,6 +84,7 @@ class WeChatSimulator:
         time_scale: float = 1.0,
         token_lifetime: float = LIFETIME_SECONDS,
         journal_path: Path | None = None,
+        customer_service: bool = True,
     ) -> None:
         made = WeChatCredentials()
         self.credentials = WeChatCredentials(
@@ -114,6 +116,7 @@ class WeChatSimulator:
             journal=self.journal,
             clock=clock,
             die=self.die,
+            customer_service=customer_service,
         )
         self.board = family_board(
             self.faults,

@@ -20,7 +20,7 @@ from hub.model import (
     ReplyAttachment,
     Template,
 )
-from outbound.wechat.compose import TEXT_LIMIT, budget, compose
+from outbound.wechat.compose import TEXT_LIMIT, Ways, budget, compose
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TO = Address("wechat", "wx0123456789abcdef", "oABC")
@@ -35,7 +35,7 @@ def reply(**content: Any) -> Reply:
 
 
 def drafts(allowed: int | None = None, **content: Any) -> list[Draft]:
-    return list(compose(reply(**content), allowed, "https://api.weixin.qq.com"))
+    return list(compose(reply(**content), allowed, Ways("https://api.weixin.qq.com", "wx1")))
 
 
 def bodies(allowed: int | None = None, **content: Any) -> list[Any]:
@@ -89,7 +89,7 @@ def test_a_picture_is_uploaded_then_said() -> None:
         "prepare",
         0,
         "media_id",
-        "image:media_id:ab",
+        "wx1:image:media_id:ab",
     )
     assert upload.url.endswith("/cgi-bin/media/upload?access_token=***&type=image")
     assert upload.form == {"media": {"filename": "a.png", "content_type": "image/png"}}
