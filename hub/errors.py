@@ -13,8 +13,11 @@ __all__ = [
     "Closed",
     "ConfigError",
     "HubError",
+    "NeedsTemplate",
     "NotAuthentic",
     "NotRecognised",
+    "OptedOut",
+    "QuotaUsedUp",
     "RateLimited",
     "RecipientGone",
     "Rejected",
@@ -128,6 +131,24 @@ class RecipientGone(SendError):
     """The customer cannot be reached at this address any more."""
 
     code = "recipient_gone"
+
+
+class OptedOut(RecipientGone):
+    """The customer does not want to be written to."""
+
+    code = "opted_out"
+
+
+class QuotaUsedUp(SendError):
+    """The platform lets this customer have no more messages for now; nothing was sent."""
+
+    code = "quota_used_up"
+
+
+class NeedsTemplate(SendError):
+    """Only approved templates may be sent here, and none of the account's carries this reply."""
+
+    code = "needs_template"
 
 
 class Unsupported(SendError):

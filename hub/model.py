@@ -237,8 +237,9 @@ class Draft(Struct, frozen=True, kw_only=True):
     (None: the one that ends first); *timeout_s* how long the call may take where that is more than
     the usual 15 s (a large mail on a slow line). *only_in_answer* says that no call can make it: it
     goes inside the HTTP answer to a callback (see :class:`hub.channel.AwaitReply`), or waits for one.
-    *spoken* is written by the core, with the intent to make the call and before it is made: senders
-    read it, composers leave it alone.
+    *shown* are facts that people see with the message (how many SMS it becomes). *spoken* is written
+    by the core, with the intent to make the call and before it is made: senders read it, composers
+    leave it alone.
     """
 
     method: str
@@ -259,6 +260,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     allowance: str | None = None
     timeout_s: float | None = None
     only_in_answer: bool = False
+    shown: Mapping[str, Any] = {}
     spoken: Spoken | None = None
     extra: Mapping[str, Any] = {}
 
@@ -305,7 +307,11 @@ class Message(Struct, frozen=True, kw_only=True):
 
 
 class Notice(Struct, frozen=True, kw_only=True):
-    """Something that happened and is not a message: subscribed, scanned a code, clicked a menu."""
+    """Something that happened and is not a message: subscribed, scanned a code, clicked a menu.
+
+    *consent*: the sender does not want to be written to any more, or wants to again; the core keeps it
+    and lets nothing out against it.
+    """
 
     channel: str
     account: str
@@ -318,6 +324,7 @@ class Notice(Struct, frozen=True, kw_only=True):
     id: str | None = None
     external_id: str | None = None
     received_at: datetime | None = None
+    consent: Literal["withdrawn", "given"] | None = None
     extra: Mapping[str, Any] = {}
     allowances: tuple[Allowance, ...] = ()
     drafts: tuple[Draft, ...] = ()

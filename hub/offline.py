@@ -330,7 +330,7 @@ def _draft(draft: Draft) -> Line:
         if getattr(draft, name) is not None:
             shown[name] = getattr(draft, name)
             break
-    return shown
+    return shown | ({"shown": draft.shown} if draft.shown else {})
 
 
 # --- tools that reach nothing -----------------------------------------------------------------------

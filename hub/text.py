@@ -27,8 +27,14 @@ def partition_of(key: str, count: int = 16) -> int:
     return zlib.crc32(key.encode("utf-8", "replace")) % count
 
 
+_UNITS = {"bytes": ("utf-8", 1), "utf-16": ("utf-16-le", 2)}
+
+
 def _cost(text: str, unit: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass")) if unit == "bytes" else len(text)
+    if unit == "characters":
+        return len(text)
+    encoding, width = _UNITS[unit]
+    return len(text.encode(encoding, "surrogatepass")) // width
 
 
 def _clusters(text: str) -> Iterator[str]:
@@ -70,7 +76,8 @@ def _hard_cut(text: str, limit: int, unit: str) -> int:
 
 
 def split_text(text: str, limit: int, *, unit: str = "bytes") -> list[str]:
-    """*text* in parts of at most *limit* UTF-8 bytes (``unit="characters"``: code points).
+    """*text* in parts of at most *limit* UTF-8 bytes (``unit="characters"``: code points; ``"utf-16"``:
+    units of UTF-16, of which an emoji has two).
 
     Joined, the parts are *text* again. A part ends after a line, a sentence or a word where one ends
     in its second half, and never inside a character or an emoji sequence that fits in a part.

@@ -1,9 +1,14 @@
-"""HTML as plain text, for channels that carry no HTML."""
+"""A reply as plain text, for channels that carry no HTML, menus or places."""
 
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 
-__all__ = ["text_of_html"]
+import msgspec
+
+from hub.model import Draft, Location, Menu
+
+__all__ = ["menu_lines", "noted", "place_line", "text_of_html"]
 
 _BREAKS = frozenset(
     {
@@ -69,3 +74,22 @@ def text_of_html(html: str) -> str:
     reader.close()
     lines = (_BLANKS.sub(" ", line).strip() for line in "".join(reader.found).split("\n"))
     return _EMPTY_LINES.sub("\n\n", "\n".join(lines)).strip()
+
+
+def noted(drafts: Sequence[Draft], notes: Sequence[str]) -> list[Draft]:
+    """*drafts*, the first of which tells what was changed."""
+    if not drafts or not notes:
+        return list(drafts)
+    return [msgspec.structs.replace(drafts[0], note="; ".join(notes)), *drafts[1:]]
+
+
+def place_line(location: Location) -> str:
+    """A place as a line of text."""
+    place = f"{location.latitude},{location.longitude}"
+    return f"[location] {location.label}, {place}" if location.label else f"[location] {place}"
+
+
+def menu_lines(menu: Menu) -> str:
+    """A menu as a numbered text."""
+    listed = [f"{number}. {one.label}" for number, one in enumerate(menu.choices, 1)]
+    return "\n".join([menu.title, *listed, *filter(None, [menu.footer])])

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from hub.model import Allowance, Draft, Location, Reply, ReplyAttachment
+from hub.model import Allowance, Reply, ReplyAttachment
 from hub.text import split_text
+from outbound._plain import noted, place_line
 
 __all__ = ["budget", "fingerprint", "kept", "noted", "place_line", "text_parts", "type_of"]
 
@@ -27,19 +28,6 @@ def budget(reply: Reply, allowances: Sequence[Allowance], now: datetime) -> int 
     if reply.last_inbound_at is None:
         return None
     return _REPLIES_IN_WINDOW if now < reply.last_inbound_at + _WINDOW else 0
-
-
-def noted(drafts: Sequence[Draft], notes: Sequence[str]) -> list[Draft]:
-    """*drafts*, the first of which tells what was changed."""
-    if not drafts or not notes:
-        return list(drafts)
-    return [msgspec.structs.replace(drafts[0], note="; ".join(notes)), *drafts[1:]]
-
-
-def place_line(location: Location) -> str:
-    """A place as a line of text."""
-    place = f"{location.latitude},{location.longitude}"
-    return f"[location] {location.label}, {place}" if location.label else f"[location] {place}"
 
 
 def text_parts(text: str, limit: int) -> Iterator[str]:

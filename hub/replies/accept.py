@@ -232,11 +232,13 @@ def _agent(place: Any, author: Author) -> Address:
 
 
 def _extra(request: ReplyRequest, drafts: Sequence[Draft]) -> Mapping[str, Any]:
-    """What the common shape has no field for: menu, template, link, and what was downgraded."""
+    """What the common shape has no field for: menu, template, link, what was downgraded, and facts of
+    the calls (how many SMS each becomes)."""
     said = {"menu": request.menu, "template": request.template, "link": request.link}
     extra: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
     notes = [draft.note for draft in drafts if draft.note]
-    return extra | ({"notes": notes} if notes else {})
+    shown = [draft.shown for draft in drafts if draft.shown]
+    return extra | {name: told for name, told in (("notes", notes), ("drafts", shown)) if told}
 
 
 def _object(text: str) -> Mapping[str, Any]:

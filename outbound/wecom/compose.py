@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from hub.errors import Unsupported
 from hub.model import Draft, Link, Menu, Reply, ReplyAttachment
 from hub.text import clean
-from outbound._plain import text_of_html
-from outbound._wechat_parts import noted, place_line, text_parts
+from outbound._plain import menu_lines, noted, place_line, text_of_html
+from outbound._wechat_parts import text_parts
 from outbound._wecom_api import TEXT_LIMIT, call_url
 from outbound._wecom_compose import JSON, as_link, cut_bytes, file_of, upload
 
@@ -152,8 +152,7 @@ class _Composer:
         )
         if not fits:
             self._notes.append("menu sent as text: too many or too long choices for a card")
-            listed = [f"{number}. {one.label}" for number, one in enumerate(choices, 1)]
-            self._lines.append("\n".join([menu.title, *listed, *filter(None, [menu.footer])]))
+            self._lines.append(menu_lines(menu))
             return
         card: dict[str, Any] = {
             "card_type": "button_interaction",

@@ -10,7 +10,7 @@ FaultKind = Literal["drop_request", "drop_answer", "bad_gateway", "late", "slow"
 ``bad_gateway``: it acts, then a proxy answers 502 ·
 ``late``: it acts, and answers after *seconds* ·
 ``slow``: it waits *seconds*, then acts and answers ·
-``errcode``: it does not act and answers *code* ·
+``errcode``: it does not act and answers *code*, or *error* where its codes are words ·
 ``die``: it acts, and the whole simulator is gone.
 """
 
@@ -26,6 +26,7 @@ class Fault:
     count: int = 1
     path: str = EVERY_CALL
     code: int = -1
+    error: str = ""
     seconds: float = 60.0
     skip: int = 0
 
