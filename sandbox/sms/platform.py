@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,13 @@ from yarl import URL
 
 from sandbox.http import Handler, cut, only_loopback, read_limited, serve
 from sandbox.journal import Clock, Journal
-from sandbox.wechat.customers import Bubble
+from sandbox.phones import Bubble, Screens
 from sandbox.wechat.faults import Fault, FaultBox, FaultKind
 
-__all__ = ["Callback", "Phones", "Pushed", "Refusal", "Reports", "SmsPlatform"]
+__all__ = ["Callback", "Pushed", "Refusal", "Reports", "SmsPlatform"]
 
 MAX_REQUEST_BYTES = 1 << 20
 READ_LIMIT_BYTES = 64 * 1024
-KEPT_BUBBLES = 200
 ANSWER_S = 15.0
 
 Reports = Literal["delivered", "failed", "never", "reversed"]
@@ -58,29 +56,6 @@ class Pushed:
     answer: str
 
 
-class Phones:
-    """The phones of the simulated world, by number in E.164."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._bubbles: dict[str, deque[Bubble]] = {}
-        self._number = 0
-        self.listeners: list[Callable[[str, Bubble], None]] = []
-
-    def show(self, number: str, author: Literal["user", "account"], text: str) -> Bubble:
-        """Another line on the phone of *number*: written by its owner, or received."""
-        self._number += 1
-        bubble = Bubble(self._number, self._clock(), author, "text", text)
-        self._bubbles.setdefault(number, deque(maxlen=KEPT_BUBBLES)).append(bubble)
-        for listener in self.listeners:
-            listener(number, bubble)
-        return bubble
-
-    def of(self, number: str) -> list[Bubble]:
-        """What the phone shows, oldest first."""
-        return list(self._bubbles.get(number, ()))
-
-
 class SmsPlatform:
     """A provider on this machine; subclasses add its API and its callbacks.
 
@@ -102,7 +77,7 @@ class SmsPlatform:
         self.clock = clock
         self.time_scale = time_scale
         self.journal = Journal(journal_path, clock=clock)
-        self.phones = Phones(clock)
+        self.screens = Screens(clock)
         self.faults = FaultBox()
         self.reports: Reports = "delivered"
         self.port = 0
@@ -144,7 +119,7 @@ class SmsPlatform:
 
     def phone(self, number: str) -> list[Bubble]:
         """What the phone of *number* shows, oldest first."""
-        return self.phones.of(number)
+        return list(self.screens.bubbles(number))
 
     def fail(self, kind: FaultKind, **rest: Any) -> None:
         """Make the next API calls go wrong; see ``sandbox.wechat.faults.Fault``."""

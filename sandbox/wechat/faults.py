@@ -26,9 +26,9 @@ class Fault:
     count: int = 1
     path: str = EVERY_CALL
     code: int = -1
-    error: str = ""
     seconds: float = 60.0
     skip: int = 0
+    error: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
