@@ -184,7 +184,10 @@ class Listener(Protocol):
     """Pull: a mailbox, a gateway, a ``sync_msg`` cursor. One leased owner in the whole cluster."""
 
     async def listen(self, emit: Emit, wake: Wake) -> None:
-        """Run until cancelled. An exception restarts it, with back-off, and is shown to the admin."""
+        """Run until cancelled. An exception restarts it, with back-off, and is shown to the admin.
+
+        A SendError with a ``retry_after`` is tried again after as many seconds, however often it comes.
+        """
         ...
 
 

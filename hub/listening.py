@@ -10,7 +10,7 @@ import structlog
 
 from hub.channel import Bell
 from hub.core import Core
-from hub.errors import BadCredentials
+from hub.errors import BadCredentials, SendError
 from hub.model import Checkpoint, InboundEvent
 from hub.settings import AccountPlan
 from hub.store import AWAY, Transaction, leases
@@ -162,7 +162,9 @@ class Listening:
                 if asyncio.get_running_loop().time() - started > SOUND_AFTER_S:
                     pause = MIN_PAUSE_S
                 # Providers lock a mailbox that is tried again and again with a wrong password.
-                await asyncio.sleep(REFUSED_PAUSE_S if isinstance(cause, BadCredentials) else pause)
+                longest = REFUSED_PAUSE_S if isinstance(cause, BadCredentials) else pause
+                wished = cause.retry_after if isinstance(cause, SendError) else None
+                await asyncio.sleep(longest if wished is None else wished)
                 pause = min(pause * 2, MAX_PAUSE_S)
                 continue
             await asyncio.sleep(LOOK_S)

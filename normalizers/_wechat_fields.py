@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from hub.text import clean
+from normalizers._json_fields import cleaned
 
 __all__ = ["identity", "integer", "listed", "number", "read_fields", "text_of"]
 
@@ -15,7 +15,6 @@ Fields = Mapping[str, Any]
 
 _MAX_DEPTH = 12
 _MAX_KEY = 200
-_MAX_INTEGER = 1 << 63
 
 
 def read_fields(body: bytes) -> dict[str, Any] | None:
@@ -33,7 +32,7 @@ def read_fields(body: bytes) -> dict[str, Any] | None:
 
 def _from_json(text: str) -> dict[str, Any] | None:
     decoded = msgspec.json.decode(text)
-    return _cleaned(decoded, 0) if isinstance(decoded, dict) else None
+    return cleaned(decoded) if isinstance(decoded, dict) else None
 
 
 class _WithoutDoctype(ElementTree.TreeBuilder):
@@ -64,20 +63,6 @@ def _children(element: ElementTree.Element, depth: int) -> Any:
         else:
             found[child.tag] = [found[child.tag], value]
     return found
-
-
-def _cleaned(value: Any, depth: int) -> Any:
-    if isinstance(value, str):
-        return clean(value)
-    if depth > _MAX_DEPTH:
-        return None
-    if isinstance(value, dict):
-        return {clean(str(name)): _cleaned(item, depth + 1) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_cleaned(item, depth + 1) for item in value]
-    if isinstance(value, int) and not -_MAX_INTEGER <= value <= _MAX_INTEGER:
-        return "[number out of range]"
-    return value
 
 
 def text_of(fields: Fields, name: str) -> str:
