@@ -144,15 +144,33 @@ class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = True
 
 
+class ClosedTemplate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[accounts.NAME.closed_template]``: what is sent when a reply is not allowed now."""
+
+    id: Annotated[str, Meta(description="The template's id on the platform")]
+    params: Annotated[
+        dict[str, str], Meta(description='Its fields; "{text}" stands for the text of the reply')
+    ] = field(default_factory=dict)
+    url: Annotated[str | None, Meta(description="Where a tap on it leads")] = None
+    max_characters: Annotated[
+        int, Meta(ge=1, description="How long a text the template shows in full")
+    ] = 20
+
+
+WhenClosed = Literal["hold", "template", "other", "fail"]
+
+
 class AccountPlan(NamedTuple):
     """One configured account: its channel, typed settings, and what the core does for it."""
 
     account: Account[Any]
     channel: Channel
     enabled: bool
-    when_closed: Literal["hold", "fail"]
+    when_closed: WhenClosed
     intake_secret: Secret | None
     proxy: str | None
+    closed_template: ClosedTemplate | None = None
+    closed_accounts: tuple[str, ...] = ()
 
 
 class DestinationPlan(NamedTuple):
@@ -178,11 +196,29 @@ class _AccountCore(Struct, frozen=True, kw_only=True):
     channel: Annotated[str, Meta(description="Which channel this is an account of")]
     enabled: Annotated[bool, Meta(description="False: refuses callbacks and sends nothing")] = True
     when_closed: Annotated[
-        Literal["hold", "fail"],
+        WhenClosed,
         Meta(
-            description="A reply that the platform does not allow now: hold it for the customer, or fail"
+            description="A reply that the platform does not allow now: hold it for the customer; send "
+            "closed_template; say it by another account on which the contact is known; or fail"
         ),
     ] = "hold"
+    closed_template: Annotated[
+        ClosedTemplate | None,
+        Meta(
+            description='The template for when_closed = "template", a table: id, params ("{text}" '
+            "stands for the reply), url, max_characters (20)"
+        ),
+    ] = None
+    closed_accounts: Annotated[
+        list[str], Meta(description='For when_closed = "other": the accounts to try, in order')
+    ] = field(default_factory=list)
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        """What the plan for closed windows lacks."""
+        if self.when_closed == "template" and self.closed_template is None:
+            yield "closed_template", 'is missing; when_closed = "template" needs it'
+        if self.when_closed == "other" and not self.closed_accounts:
+            yield "closed_accounts", 'is missing; when_closed = "other" needs the accounts to try'
 
 
 class _DestinationCore(Struct, frozen=True, kw_only=True):
@@ -370,6 +406,8 @@ def _account(reader: _Reader, name: str, table: Any) -> AccountPlan | None:
     settings = reader.table(key, channel.settings, theirs)
     if settings is None:
         return None
+    if core.when_closed == "template" and not channel.capabilities.templates:
+        reader.wrong(f"{key}.when_closed", f"channel {channel.key} has no templates")
     return AccountPlan(
         Account(name, channel.key, settings),
         channel,
@@ -377,6 +415,8 @@ def _account(reader: _Reader, name: str, table: Any) -> AccountPlan | None:
         core.when_closed,
         getattr(settings, "intake_secret", None),
         getattr(settings, "proxy", None),
+        core.closed_template,
+        tuple(core.closed_accounts),
     )
 
 
@@ -525,6 +565,10 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Set
             reader.wrong(
                 f"destinations.{name}.queues", f"found {queue!r}, wants one of {sorted(queues)}"
             )
+    for name, plan in accounts.items():
+        for other in set(plan.closed_accounts) - (set(accounts) - {name}):
+            wanted = sorted(set(accounts) - {name})
+            reader.wrong(f"accounts.{name}.closed_accounts", f"found {other!r}, wants of {wanted}")
     if reader.mistakes:
         raise ConfigError(reader.mistakes)
     digest = hashlib.sha256(raw).hexdigest()

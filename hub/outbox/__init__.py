@@ -24,6 +24,7 @@ from hub.store.filing import ConversationRow
 
 __all__ = [
     "Change",
+    "Place",
     "Urgent",
     "apply_early",
     "apply_receipts",
@@ -36,10 +37,21 @@ __all__ = [
 ]
 
 
-class Urgent(NamedTuple):
-    """An answer that a normalizer's result carries and that cannot wait for a helpdesk."""
+class Place(NamedTuple):
+    """What the hub's own message must know of its conversation."""
 
-    conversation: ConversationRow
+    id: UUID
+    account: str
+    channel: str
+    thread_key: str
+    is_group: bool
+    queue: str
+
+
+class Urgent(NamedTuple):
+    """Something that the hub itself says: an answer that cannot wait for a helpdesk, a notice."""
+
+    conversation: ConversationRow | Place
     drafts: Sequence[Draft]
 
 

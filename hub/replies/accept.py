@@ -12,7 +12,9 @@ from hub.errors import WindowClosed
 from hub.ids import new_id, read_id, show_id
 from hub.model import Address, Attachment, ConversationRef, Draft, Message, Participant, public_json
 from hub.outbox import raise_replies, tell, to_json
+from hub.replies.announcing import announce
 from hub.replies.composing import Outlet, Stored, compose, new_drafts, outlet_of
+from hub.replies.elsewhere import elsewhere, is_closed
 from hub.replies.errors import AccountRemoved, InvalidReply
 from hub.replies.request import Author, ReplyRequest, kind_of, readable
 from hub.store import Transaction, outbox, replies
@@ -55,9 +57,24 @@ async def accept(
     outlet = outlet_of(core, place["account"])
     if outlet is None:
         raise AccountRemoved(place["account"])
+    if outlet.when_closed == "other" and request.template is None:
+        place, outlet, request = await _open_way(core, tx, place, outlet, request)
     made = _Making(core, tx, place, request, author)
     await made.look_up()
     return await made.store(outlet)
+
+
+async def _open_way(
+    core: Core, tx: Transaction, place: Any, outlet: Outlet, request: ReplyRequest
+) -> tuple[Any, Outlet, ReplyRequest]:
+    """Another conversation of the same contact where *place* is closed now; else as things are."""
+    if not await is_closed(core, tx, outlet, place["id"]):
+        return place, outlet, request
+    other = await elsewhere(core, tx, place, request, outlet.closed_accounts)
+    way = outlet_of(core, other["account"]) if other is not None else None
+    if way is None:
+        return place, outlet, request
+    return other, way, msgspec.structs.replace(request, in_reply_to=None)
 
 
 class _Making:
@@ -72,6 +89,7 @@ class _Making:
         self._now: datetime = core.clock()
         self._stored = Stored(request=request)
         self._files: tuple[Attachment, ...] = ()
+        self._first_held = False  # nothing else waits for the customer yet
 
     async def look_up(self) -> None:
         """Find what the request refers to, and enter the files that are to be fetched."""
@@ -166,6 +184,8 @@ class _Making:
         await outbox.insert_drafts(self._tx, new_drafts(self._own, drafts))
         told = row._asdict() | {"queue": self._place["queue"]}
         rung = await tell(self._tx, self._core.settings, [told], self._now)
+        if closed and self._first_held:
+            rung |= await announce(self._core, self._tx, outlet, self._place, self._stored)
         if status == "queued":
             await raise_replies(self._tx, [(self._place["account"], self._place["id"])])
         fetches = any(one.state == "pending" for one in self._files)
@@ -186,6 +206,7 @@ class _Making:
         except WindowClosed as error:
             if outlet.when_closed == "fail":
                 raise
+            self._first_held = not await self._queues_behind_held()
             return (), error
         if await self._queues_behind_held():
             return (), WindowClosed("an earlier reply waits for the customer")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -10,15 +10,26 @@ from msgspec import Struct
 
 from hub import ledger
 from hub.channel import Capabilities, Sender
-from hub.errors import Unsupported
+from hub.errors import Unsupported, WindowClosed
 from hub.ids import read_id, show_id
-from hub.model import Address, Draft, Reply, ReplyAttachment
+from hub.model import Address, Allowance, Draft, Reply, ReplyAttachment
 from hub.outbox import to_json
+from hub.replies.closed import in_template
 from hub.replies.request import ReplyRequest
+from hub.settings import ClosedTemplate, WhenClosed
 from hub.store import outbox, replies
 from hub.store.ledger import Reader
 
-__all__ = ["NotReady", "Outlet", "Stored", "compose", "new_drafts", "outlet_of", "read_draft"]
+__all__ = [
+    "NotReady",
+    "Outlet",
+    "Stored",
+    "compose",
+    "new_drafts",
+    "outlet_of",
+    "read_draft",
+    "reply_of",
+]
 
 
 class Stored(Struct, frozen=True, kw_only=True):
@@ -44,7 +55,9 @@ class Outlet(NamedTuple):
 
     sender: Sender
     capabilities: Capabilities
-    when_closed: Literal["hold", "fail"]
+    when_closed: WhenClosed
+    closed_template: ClosedTemplate | None = None
+    closed_accounts: tuple[str, ...] = ()
 
     @property
     def windowed(self) -> bool:
@@ -57,7 +70,14 @@ def outlet_of(core: Any, account: str) -> Outlet | None:
     running = core.accounts.get(account)
     if running is None or not running.plan.enabled or running.sender is None:
         return None
-    return Outlet(running.sender, running.plan.channel.capabilities, running.plan.when_closed)
+    plan = running.plan
+    return Outlet(
+        running.sender,
+        plan.channel.capabilities,
+        plan.when_closed,
+        plan.closed_template,
+        plan.closed_accounts,
+    )
 
 
 async def compose(
@@ -72,26 +92,44 @@ async def compose(
 ) -> Sequence[Draft]:
     """The drafts that say *stored* in the conversation *place* (its row) as things are now.
 
+    Where the platform allows nothing, the account's template says it, if that is its plan and it can.
+
     Raises:
         WindowClosed, Unsupported: as the channel's sender says.
         NotReady: a file is not there yet; only with *wait_for_files*.
     """
     files = await _files(reader, stored, wait_for_files=wait_for_files)
     known = await ledger.known(reader, [place["id"]]) if outlet.windowed else {}
-    reply = _reply(place, stored, files, message_id, created_at)
-    drafts = outlet.sender.compose(reply, known.get(place["id"], ()))
+    reply = reply_of(place, stored, files, message_id, created_at)
+    drafts = _composed(outlet, reply, known.get(place["id"], ()))
     if not any(draft.role == "say" for draft in drafts):
         raise Unsupported("there is nothing that this channel could say of it")
     return drafts
 
 
-def _reply(
+def _composed(outlet: Outlet, reply: Reply, allowances: Sequence[Allowance]) -> Sequence[Draft]:
+    try:
+        return outlet.sender.compose(reply, allowances)
+    except WindowClosed:
+        if outlet.when_closed != "template" or outlet.closed_template is None:
+            raise
+        instead = in_template(outlet.closed_template, reply)
+        if instead is None:
+            raise
+        drafts = list(outlet.sender.compose(instead, ()))
+        note = f"said by template {outlet.closed_template.id}: the platform allows no free text now"
+        drafts[0] = msgspec.structs.replace(drafts[0], note=note, text=reply.text)
+        return drafts
+
+
+def reply_of(
     place: Any,
     stored: Stored,
-    files: tuple[ReplyAttachment, ...],
-    message_id: UUID,
-    created_at: datetime,
+    files: tuple[ReplyAttachment, ...] = (),
+    message_id: UUID | None = None,
+    created_at: datetime | None = None,
 ) -> Reply:
+    """What *stored* wants said in the conversation *place* (its row), for the channel's sender."""
     request = stored.request
     return Reply(
         to=Address(place["address_scheme"], place["address_scope"], place["address_value"]),
@@ -107,7 +145,7 @@ def _reply(
         in_reply_to=stored.in_reply_to,
         reply_context=stored.context or msgspec.json.decode(place["reply_context"]),
         last_inbound_at=place["last_inbound_at"],
-        message_id=show_id("msg", message_id),
+        message_id=show_id("msg", message_id) if message_id else None,
         created_at=created_at,
     )
 

@@ -9,6 +9,7 @@ __all__ = [
     "HeldTooLong",
     "Incomplete",
     "InvalidReply",
+    "Moved",
     "NotNow",
     "UnknownMessage",
 ]
@@ -46,6 +47,12 @@ class HeldTooLong(SendError):
     """The customer did not write again in time, so the held reply was given up."""
 
     code = "hold_expired"
+
+
+class Moved(SendError):
+    """The reply was said through another channel of the same contact."""
+
+    code = "moved"
 
 
 class AccountRemoved(SendError):

@@ -16,7 +16,7 @@ import structlog
 from hub import ledger
 from hub.core import Core
 from hub.errors import SendError, WindowClosed
-from hub.model import Draft, Receipt, Spoken
+from hub.model import Allowance, Draft, Receipt, Spoken
 from hub.outbox import Change, apply_early, change_status, to_json
 from hub.outbox.states import worst
 from hub.replies.pace import Pace
@@ -328,18 +328,27 @@ class Holder:
         True: it was not the last one, and the draft may speak under another.
         """
         taken = tried.allowance_id
-        if taken is None:
-            return False
+        conversation_id = self.lane.conversation_id
 
         async def work(tx: Transaction) -> bool:
+            if taken is None:
+                await ledger.open_allowances(tx, [self._refused(tried)])
+                return False
             await ledger.exhaust(tx, taken)
-            conversation_id = self.lane.conversation_id
             known = await ledger.known(tx, [conversation_id])
             now = self.core.clock()
             left = ledger.state_of(known.get(conversation_id, ()), True, now).remaining
             return left is None or left >= tried.draft.cost
 
         return await self.write(work)
+
+    def _refused(self, tried: Try) -> tuple[UUID, str, Allowance]:
+        """What is known of a platform that refuses what no allowance was known for: nothing is left."""
+        now = self.core.clock()
+        nothing = Allowance(
+            trigger="refused", key=str(tried.row["id"]), opened_at=now, until=now, remaining=0
+        )
+        return self.lane.conversation_id, self.lane.account, nothing
 
 
 def _spoken(draft: Draft, taken: ledger.Reserved | None, *, again: bool) -> Draft:

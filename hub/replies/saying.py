@@ -31,6 +31,7 @@ from hub.replies.composing import (
     read_draft,
 )
 from hub.replies.errors import AccountRemoved, Expired
+from hub.replies.moving import announce_held, move
 from hub.replies.records import Changed, Holder, Try, age_s, results_of
 from hub.store import AWAY, outbox, replies
 from hub.store import drafts as draft_rows
@@ -206,11 +207,31 @@ class LaneRun:
         if tried is not None and await self._holder.exhausted(tried):
             await self._holder.again(tried, error, refund=False, counts=False, kept=False)
             raise Changed  # there is another allowance, and it may go under that one
-        if outlet.when_closed == "hold" and _stored(message) is not None:
-            await self._holder.hold(message, error, tried)
-        else:
+        stored = _stored(message)
+        if outlet.when_closed == "fail" or stored is None:
             await self._holder.fail(message, error, tried)
+            raise _Settled
+        if tried is not None and outlet.when_closed != "hold" and tried.draft.cost:
+            await self._holder.again(tried, error, refund=False, counts=False, kept=False)
+            raise Changed  # composed again, by what the platform has said
+        await self._hold(message, outlet, stored, error, tried)
         raise _Settled
+
+    async def _hold(
+        self,
+        message: Any,
+        outlet: Outlet,
+        stored: Stored,
+        error: WindowClosed,
+        tried: Try | None,
+    ) -> None:
+        """Hold it for the customer, unless another channel takes it."""
+        drafts = await outbox.drafts_of(self._core.db, [message["id"]])
+        may_move = outlet.when_closed == "other" and tried is None and _nothing_left(drafts)
+        if may_move and await move(self._holder, message, outlet, stored):
+            return
+        await self._holder.hold(message, error, tried)
+        await announce_held(self._holder, message, outlet, stored)
 
     # -- its drafts --------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ __all__ = [
     "claim_replies",
     "conversation",
     "conversation_of_event",
+    "conversations_of_contact",
     "earlier_held",
     "earlier_queued",
     "fence",
@@ -230,6 +231,19 @@ async def conversation(reader: Reader, conversation_id: UUID) -> Any:
     """The conversation's row, or None."""
     rows = await reader.fetch("SELECT * FROM conversations WHERE id = $1", conversation_id)
     return rows[0] if rows else None
+
+
+async def conversations_of_contact(
+    reader: Reader, contact_id: UUID, accounts: Sequence[str]
+) -> list[Any]:
+    """The contact's conversations with *accounts*, in their order, the one last written in first."""
+    return await reader.fetch(
+        "SELECT c.* FROM conversations c JOIN unnest($2::text[]) WITH ORDINALITY AS u (account, place) "
+        "ON u.account = c.account WHERE c.contact_id = $1 AND NOT c.is_group "
+        "ORDER BY u.place, c.last_inbound_at DESC NULLS LAST, c.id LIMIT 20",
+        contact_id,
+        list(accounts),
+    )
 
 
 async def lock_conversation(tx: Transaction, conversation_id: UUID) -> Any:

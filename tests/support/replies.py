@@ -16,9 +16,16 @@ from hub.channel import Account, Capabilities, Channel
 from hub.core import Core, now
 from hub.errors import Unsupported, WindowClosed
 from hub.ids import new_id
-from hub.model import Allowance, Draft, Receipt, Reply
+from hub.model import Allowance, Draft, Receipt, Reply, Template
 from hub.replies import Author, Pace, ReplyRequest, ReplyService, accept
-from hub.settings import AccountPlan, DestinationPlan, HubSettings, QueueSettings, Settings
+from hub.settings import (
+    AccountPlan,
+    ClosedTemplate,
+    DestinationPlan,
+    HubSettings,
+    QueueSettings,
+    Settings,
+)
 from hub.store import Database
 
 QUICK = Pace(
@@ -84,6 +91,8 @@ class TestSender:
         self._repeatable = repeatable
 
     def compose(self, reply: Reply, allowances: Sequence[Allowance]) -> Sequence[Draft]:
+        if reply.template is not None:
+            return [self._template(reply, reply.template)]
         text = reply.text or ""
         if text == "unsupported":
             raise Unsupported("the test channel does not say that")
@@ -97,6 +106,11 @@ class TestSender:
             if len(lines) > left:
                 lines = [" ".join(lines)]
         return [draft for n, line in enumerate(lines) for draft in self._line(reply, line, n)]
+
+    def _template(self, reply: Reply, template: Template) -> Draft:
+        said = f"{template.id}: {', '.join(map(str, template.params.values()))}"
+        extra = {"to": reply.to.value, "key": f"{reply.message_id}-template"}
+        return Draft(method="POST", url="test://template", text=said, extra=extra, cost=0)
 
     def _line(self, reply: Reply, line: str, number: int) -> list[Draft]:
         extra = {"to": reply.to.value, "key": f"{reply.message_id}-{number}"}
@@ -171,6 +185,7 @@ class TestAccounts:
     def __init__(self, running: Mapping[str, Running]) -> None:
         self.running = dict(running)
         self.told: list[tuple[str, str]] = []
+        self.halted: set[str] = set()
 
     def get(self, name: str) -> Running | None:
         return self.running.get(name)
@@ -180,7 +195,7 @@ class TestAccounts:
         return True
 
     async def stopped(self) -> frozenset[str]:
-        return frozenset()
+        return frozenset(self.halted)
 
 
 DESK = DestinationPlan(
@@ -201,6 +216,8 @@ class World:
         asking: bool = False,
         when_closed: str = "hold",
         desk: bool = False,
+        closed_template: ClosedTemplate | None = None,
+        closed_accounts: tuple[str, ...] = (),
     ) -> None:
         self.platform = Platform()
         kind = AskingSender if asking else TestSender
@@ -212,6 +229,8 @@ class World:
             when_closed,  # type: ignore[arg-type]
             None,
             None,
+            closed_template,
+            closed_accounts,
         )
         self.db = db
         self.accounts = TestAccounts({"shop": Running(plan, self.sender)})

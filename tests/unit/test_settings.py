@@ -7,7 +7,7 @@ import pytest
 
 from hub.errors import ConfigError
 from hub.model import Secret
-from hub.settings import HubSettings, load
+from hub.settings import ClosedTemplate, HubSettings, load
 
 WECHAT = """
 [accounts.shop]
@@ -156,3 +156,21 @@ def test_a_secret_file_may_end_with_a_line_end(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n")
     text = DESK.replace("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", f"file:{tmp_path}/secret")
     assert load(write(tmp_path, text), {}).warnings == ()
+
+
+def test_a_plan_for_closed_windows_is_whole(tmp_path: Path) -> None:
+    """A template that is missing, a channel without templates, an account that is not there."""
+    assert mistakes(tmp_path, WECHAT + 'when_closed = "template"') == [
+        'accounts.shop.closed_template: is missing; when_closed = "template" needs it'
+    ]
+    assert mistakes(tmp_path, WECHAT + 'when_closed = "other"\nclosed_accounts = ["mail"]') == [
+        "accounts.shop.closed_accounts: found 'mail', wants of []"
+    ]
+    assert "closed_accounts" in mistakes(tmp_path, WECHAT + 'when_closed = "other"')[0]
+
+
+def test_a_template_for_closed_windows_is_read(tmp_path: Path) -> None:
+    """As a table, on one line or several."""
+    text = 'when_closed = "template"\nclosed_template = { id = "T", params = { a = "{text}" } }'
+    plan = load(write(tmp_path, WECHAT + text), ENVIRONMENT).accounts["shop"]
+    assert plan.closed_template == ClosedTemplate(id="T", params={"a": "{text}"})
