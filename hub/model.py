@@ -311,6 +311,8 @@ class Notice(Struct, frozen=True, kw_only=True):
 
     *consent*: the sender does not want to be written to any more, or wants to again; the core keeps it
     and lets nothing out against it.
+    *thread_hints* are external ids that lead to an existing conversation; a notice that has them
+    makes none.
     """
 
     channel: str
@@ -326,6 +328,7 @@ class Notice(Struct, frozen=True, kw_only=True):
     received_at: datetime | None = None
     consent: Literal["withdrawn", "given"] | None = None
     extra: Mapping[str, Any] = {}
+    thread_hints: tuple[str, ...] = ()
     allowances: tuple[Allowance, ...] = ()
     drafts: tuple[Draft, ...] = ()
     group: Group | None = None
@@ -336,7 +339,8 @@ class Receipt(Struct, frozen=True, kw_only=True):
 
     A sender returns one from each call; a normalizer makes one from a delivery report. *external_id*
     is the platform's id of our message; *message_id* is ours, where the report carries it. *results*
-    are values that later drafts need.
+    are values that later drafts need. *is_recipient_gone* says of a failure that the address takes
+    nothing any more.
     """
 
     status: ReceiptStatus
@@ -348,6 +352,7 @@ class Receipt(Struct, frozen=True, kw_only=True):
     address: Address | None = None
     dedupe_key: str | None = None
     known_ids: tuple[str, ...] = ()
+    is_recipient_gone: bool = False
     results: Mapping[str, Any] = {}
     extra: Mapping[str, Any] = {}
 

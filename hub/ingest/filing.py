@@ -120,10 +120,7 @@ class _Batch:
     async def gather(self, said: Sequence[tuple[Read, Message | Notice]]) -> None:
         """Load and lock what *said* refers to, and make the conversations that are missing."""
         hints = [
-            (read.row.account, short_key(hint))
-            for read, one in said
-            if isinstance(one, Message)
-            for hint in one.thread_hints
+            (read.row.account, short_key(hint)) for read, one in said for hint in one.thread_hints
         ]
         self.threads = await rows.find_threads(self.tx, hints)
         placed = [(read, one) for read, one in said if one.sender and one.conversation]
@@ -144,10 +141,12 @@ class _Batch:
         if not one.sender or not one.conversation or not one.conversation.thread_key:
             return None
         account, home = read.row.account, _home(one)
-        for hint in one.thread_hints if isinstance(one, Message) else ():
+        for hint in one.thread_hints:
             found = self.by_id.get(self.threads.get((account, short_key(hint)), _NOBODY))
             if found and (found.is_group or found.address == home):
                 return found
+        if isinstance(one, Notice) and one.thread_hints:
+            return None
         own, apart = _keys(account, one)
         found = self.by_key.get(own)
         if found and not found.is_group and found.address != home:

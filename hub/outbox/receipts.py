@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from hub.errors import Rejected
+from hub.errors import RecipientGone, Rejected
 from hub.ids import read_id
 from hub.model import Receipt
 from hub.outbox.encoding import to_json
@@ -175,7 +175,8 @@ class _Reported:
 
 
 def _error(receipt: Receipt) -> Mapping[str, Any]:
-    return Rejected(receipt.detail or "", external_code=receipt.code).as_json()
+    error = RecipientGone if receipt.is_recipient_gone else Rejected
+    return error(receipt.detail or "", external_code=receipt.code).as_json()
 
 
 async def _change_messages(

@@ -26,8 +26,9 @@ from hub.text import single_line
 from normalizers.email.addresses import Mailbox, mailboxes, sender_of
 from normalizers.email.automatic import automatic_flags
 from normalizers.email.bodies import Body, read_body
-from normalizers.email.bounces import OWN_ID, is_report, own_message_id, receipts
+from normalizers.email.bounces import OWN_ID, Bounce, own_ids, read_bounce, receipts
 from normalizers.email.charsets import decode
+from normalizers.email.feedback import complaint, read_receipt
 from normalizers.email.headers import Headers
 from normalizers.email.mime import Tree, read_tree
 
@@ -81,10 +82,20 @@ def _read(event: InboundEvent, account: Account[Any]) -> list[Result]:
     own_id = next(iter(headers.ids("message-id")), "")
     if OWN_ID.fullmatch(own_id) and sender and sender.address.lower() == own_address:
         return [Ignored("a copy of a mail that the hub sent", {"message_id": own_id})]
-    if is_report(tree.root) and (about := own_message_id(tree.root)):
-        found = receipts(tree.root, about, _sent_at(headers, event))
+    if reported := _report(event, account, tree):
+        return [reported]
+    bounce = read_bounce(tree.root, sender.address if sender else headers.text("from"))
+    if bounce and (about := own_ids(tree.root)):
+        found = receipts(bounce, about, _sent_at(headers, event))
         return [*found] or [Ignored("a delivery report without an outcome", {"message_id": about})]
-    return [_message(event, account, tree, sender)]
+    return [_message(event, account, tree, sender, bounce)]
+
+
+def _report(event: InboundEvent, account: Account[Any], tree: Tree) -> Result | None:
+    """What the mail reports of ours besides a bounce: a complaint, or that it was read."""
+    sent_at = _sent_at(tree.root.headers, event)
+    key = _dedupe_key(tree.root.headers, event.body)
+    return complaint(tree.root, account, key, sent_at) or read_receipt(tree.root, sent_at)
 
 
 # --- facts ---------------------------------------------------------------------------------------
@@ -215,7 +226,11 @@ def _shown(body: Body, subject: str, oversized: str | None, tree: Tree) -> tuple
 
 
 def _message(
-    event: InboundEvent, account: Account[Any], tree: Tree, sender: Mailbox | None
+    event: InboundEvent,
+    account: Account[Any],
+    tree: Tree,
+    sender: Mailbox | None,
+    bounce: Bounce | None,
 ) -> Message:
     headers = tree.root.headers
     oversized = event.headers.get("oversized")
@@ -228,10 +243,13 @@ def _message(
     extra = _facts(headers, event) | automatic_flags(
         headers,
         media_type=tree.root.media_type,
-        is_bounce=is_report(tree.root) or "x-failed-recipients" in headers,
+        is_bounce=bounce is not None,
         sender=sender.address if sender else "",
         own=[str(account.settings.address)],
     )
+    extra |= _found_in(body, text)
+    if bounce:
+        extra["bounce"] = bounce.facts()
     if defects := [*tree.defects, *body.defects]:
         extra["defects"] = defects
     if oversized:
@@ -256,6 +274,20 @@ def _message(
         known_ids=tuple(dict.fromkeys([*([own] if own else []), *references, *hints])),
         reply_context=_reply_context(headers, own, references),
     )
+
+
+def _found_in(body: Body, text: str) -> Mapping[str, Any]:
+    """What the text is made of, and how it was protected; only what there is."""
+    split = body.split
+    found: dict[str, Any] = {}
+    if split.quoted or split.signature:
+        parts = {"text_reply": split.reply, "signature": split.signature, "quoted": split.quoted}
+        found |= {name: part for name, part in parts.items() if part and part != text}
+    if body.protection:
+        found["protection"] = list(body.protection)
+    if body.invitation:
+        found["calendar"] = body.invitation
+    return found
 
 
 def _unreadable(event: InboundEvent, account: Account[Any], reason: str) -> Message:

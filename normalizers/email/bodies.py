@@ -1,43 +1,33 @@
 """Which parts of a mail are what was said, and which are files."""
 
-import hashlib
-import mimetypes
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hub.model import Attachment
-from hub.text import clean
+from normalizers.email.calendar import invitation, invitation_text
 from normalizers.email.charsets import decode
-from normalizers.email.headers import read_block
-from normalizers.email.html import charset_named_in, harmless, text_of, to_html
-from normalizers.email.mime import Part, from_uuencode
+from normalizers.email.files import Files, named, safe_name, sniffed, type_of_name
+from normalizers.email.html import charset_named_in, harmless, is_tame, text_of, to_html
+from normalizers.email.mime import Part, from_uuencode, read_tree
+from normalizers.email.quotes import Split, split_reply, without_html_quotes
+from normalizers.email.tnef import TNEF_TYPES, unpack
+from normalizers.email.wrapped import (
+    CMS_TYPES,
+    cms_kind,
+    in_armor,
+    protection_of,
+    signed_content,
+)
 
 __all__ = ["Body", "read_body"]
 
 MAX_TEXT_CHARACTERS = 1_000_000
-MAX_FILENAME_BYTES = 255
 _MAX_TEXT_BYTES = 4 * MAX_TEXT_CHARACTERS
+_MAX_OPENED = 3
+_STANDARDS = {"pgp-encrypted": "OpenPGP", "encrypted": "unknown standard"}
 
-_TYPES = mimetypes.MimeTypes()
-# How files begin → what they are (https://mimesniff.spec.whatwg.org/, the ones mails carry).
-_SIGNATURES: tuple[tuple[bytes, str], ...] = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"BM", "image/bmp"),
-    (b"%PDF-", "application/pdf"),
-    (b"OggS\x00", "audio/ogg"),
-    (b"#!AMR", "audio/amr"),
-    (b"ID3", "audio/mpeg"),
-)
-# The file signature of these says less than the declared type (a .docx is a zip).
-_VAGUE = frozenset({"", "application/octet-stream", "application/x-download", "application/binary"})
-_UNSAFE_IN_NAMES = re.compile(
-    '[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff<>:"|?*]'
-)
 _UUENCODED = re.compile(
     r"^begin [0-7]{3,4} ([^\n]{1,200})\n((?:[ -`]{1,90}\n)+?)(?:[` ]?\n)?end[ \t]*$", re.MULTILINE
 )
@@ -60,10 +50,16 @@ class _Said:
 
 @dataclass(slots=True)
 class Body:
-    """What a mail says (*text*, sanitised *html*) and the files that came with it."""
+    """What a mail says (*text*, sanitised *html*) and the files that came with it.
+
+    *split* tells the new text from the quoted; *protection* names how it was signed or encrypted.
+    """
 
     text: str = ""
     html: str | None = None
+    split: Split = field(default_factory=lambda: Split(""))
+    protection: tuple[str, ...] = ()
+    invitation: Mapping[str, Any] | None = None
     attachments: list[Attachment] = field(default_factory=list)
     defects: list[str] = field(default_factory=list)
 
@@ -108,109 +104,6 @@ def _text_in(part: Part) -> str:
     return text
 
 
-# --- files ---------------------------------------------------------------------------------------
-
-
-def safe_name(name: str) -> str:
-    """*name* without path, control or direction characters, at most 255 bytes, its ending kept."""
-    base = re.split(r"[/\\]", clean(name))[-1]
-    base = " ".join(_UNSAFE_IN_NAMES.sub("", base).split()).strip(". ")
-    if len(base.encode()) <= MAX_FILENAME_BYTES:
-        return base
-    stem, dot, ending = base.rpartition(".")
-    ending = f"{dot}{ending}" if stem and len(ending.encode()) <= 20 else ""
-    room = MAX_FILENAME_BYTES - len(ending.encode())
-    return base.encode()[:room].decode("utf-8", "ignore") + ending
-
-
-def _named(part: Part) -> str:
-    name = part.disposition_parameters.get("filename") or part.type_parameters.get("name") or ""
-    return safe_name(" ".join(name.split()))
-
-
-def _sniffed(content: bytes) -> str | None:
-    for signature, media_type in _SIGNATURES:
-        if content.startswith(signature):
-            return media_type
-    if content[:4] == b"RIFF":
-        return {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(content[8:12])
-    return "video/mp4" if content[4:8] == b"ftyp" and content[8:11] in (b"mp4", b"iso") else None
-
-
-def _media_type(part: Part, name: str, content: bytes) -> str:
-    """What the file is: by its first bytes, else as declared, else by its name."""
-    sniffed = _sniffed(content)
-    declared = part.media_type
-    if sniffed and (declared in _VAGUE or declared.split("/")[0] in ("image", "audio", "text")):
-        return sniffed
-    if declared not in _VAGUE:
-        return declared
-    return _TYPES.guess_type(name)[0] or "application/octet-stream"
-
-
-def _kind(media_type: str) -> Any:
-    return {"image": "image", "audio": "voice", "video": "video"}.get(
-        media_type.split("/")[0], "file"
-    )
-
-
-def _invented_name(part: Part, media_type: str, number: int) -> str:
-    if media_type == "message/rfc822":
-        inner, _ = read_block(part.data, part.start, part.end)
-        subject = safe_name(inner.text("subject"))[:80].strip()
-        return f"{subject or f'attachment-{number}'}.eml"
-    usual = ".txt" if media_type.startswith(("text/", "message/")) else ".bin"
-    ending = _TYPES.guess_extension(media_type) or usual
-    return f"attachment-{number}{ending}"
-
-
-class _Files:
-    """The attachments found so far; every name is used once."""
-
-    def __init__(self) -> None:
-        self.found: list[Attachment] = []
-        self._names: set[str] = set()
-
-    def _unique(self, name: str) -> str:
-        stem, dot, ending = name.rpartition(".")
-        candidate, number = name, 1
-        while candidate.lower() in self._names:
-            number += 1
-            candidate = f"{stem or ending} ({number}){dot + ending if stem else ''}"
-        self._names.add(candidate.lower())
-        return candidate
-
-    def add(self, part: Part) -> None:
-        """File *part* as it is, decoded."""
-        content = part.content
-        name = _named(part)
-        media_type = _media_type(part, name, content)
-        name = name or _invented_name(part, media_type, len(self.found) + 1)
-        content_id = part.headers.text("content-id").strip("<> ")[:200]
-        source: dict[str, Any] = {"disposition": part.disposition[:40] or None}
-        if content_id:
-            source["cid"] = content_id
-        if content_id and part.disposition != "attachment":
-            source["inline"] = True
-        self.add_content(name, media_type, content, source)
-
-    def add_content(
-        self, name: str, media_type: str, content: bytes, source: dict[str, Any] | None = None
-    ) -> None:
-        """File *content* under *name*."""
-        self.found.append(
-            Attachment(
-                kind=_kind(media_type),
-                mime_type=media_type,
-                filename=self._unique(name),
-                size_bytes=len(content),
-                sha256=hashlib.sha256(content).hexdigest(),
-                source=source or {},
-                content=content,
-            )
-        )
-
-
 # --- what was said -------------------------------------------------------------------------------
 
 
@@ -218,7 +111,7 @@ def _is_words(part: Part) -> bool:
     """Whether *part* is something said rather than a file."""
     if part.media_type not in ("text/plain", "text/html", "text/enriched"):
         return False
-    return part.disposition != "attachment" and not _named(part)
+    return part.disposition != "attachment" and not named(part)
 
 
 def _leaves(part: Part) -> Iterator[Part]:
@@ -229,11 +122,6 @@ def _leaves(part: Part) -> Iterator[Part]:
             stack.extend(reversed(here.children))
         elif not here.is_multipart or here.depth:
             yield here
-
-
-def _said(part: Part) -> _Said:
-    text = _text_in(part)
-    return _Said(html=text) if part.media_type == "text/html" else _Said(plain=text)
 
 
 def _one_of(pieces: list[list[_Said]]) -> list[_Said]:
@@ -255,33 +143,92 @@ def _plain_of(shown: list[_Said]) -> str | None:
     return "\n".join(plains) if len(plains) == len(shown) else None
 
 
-def _collect(part: Part, files: _Files) -> list[_Said]:
-    """What *part* says, in order; its files go to *files*. Depth is bounded by the tree."""
-    if part.children:
-        groups = [_collect(child, files) for child in part.children]
-        if part.media_type == "multipart/alternative":
-            return _one_of(groups)
-        return [one for group in groups for one in group]
-    if part.is_multipart:
+class _Gathering:
+    """What a mail says and brings, as it is found part by part. Depth is bounded by the tree."""
+
+    def __init__(self) -> None:
+        self.files = Files()
+        self.protection: list[str] = []
+        self.invitation: Mapping[str, Any] | None = None
+        self._opened = 0
+
+    def collect(self, part: Part) -> list[_Said]:
+        """What *part* says, in order; its files are kept."""
+        if kind := protection_of(part):
+            self.protection.append(kind)
+        if part.children and part.media_type == "multipart/encrypted":
+            self._file_all(part)
+            return [_Said(plain=f"[encrypted mail ({_STANDARDS[kind or 'encrypted']})]")]
+        if part.children:
+            groups = [self.collect(child) for child in part.children]
+            if part.media_type == "multipart/alternative":
+                return _one_of(groups)
+            return [one for group in groups for one in group]
+        if part.is_multipart:
+            return []
+        if _is_words(part):
+            return [self._said(part)]
+        return self._of_a_file(part)
+
+    def _file_all(self, part: Part) -> None:
+        for leaf in _leaves(part):
+            self.files.add(leaf)
+
+    def _said(self, part: Part) -> _Said:
+        text = _text_in(part)
+        if part.media_type == "text/html":
+            return _Said(html=text)
+        if armor := in_armor(text):
+            self.protection.append(armor.protection)
+            text = armor.text
+        return _Said(plain=text)
+
+    def _of_a_file(self, part: Part) -> list[_Said]:
+        """What is said inside of a file: a signed mail, a winmail.dat, an invitation."""
+        name = named(part).lower()
+        if part.parent_type == "multipart/alternative" and part.media_type == "text/x-amp-html":
+            return []
+        if part.media_type in CMS_TYPES or name.endswith(".p7m"):
+            return self._of_cms(part)
+        if part.media_type in TNEF_TYPES or name == "winmail.dat":
+            return self._of_tnef(part)
+        if part.media_type in ("text/calendar", "application/ics") and self.invitation is None:
+            self.invitation = invitation(part.content)
+        self.files.add(part)
         return []
-    if _is_words(part):
-        return [_said(part)]
-    if part.parent_type == "multipart/alternative" and part.media_type == "text/x-amp-html":
+
+    def _of_cms(self, part: Part) -> list[_Said]:
+        kind = cms_kind(part)
+        if kind is not None:
+            self.protection.append(f"smime-{kind}")
+        inner = signed_content(part.content) if kind == "signed" else None
+        if inner and self._opened < _MAX_OPENED:
+            self._opened += 1
+            return self.collect(read_tree(inner).root)
+        self.files.add(part)
+        return [_Said(plain="[encrypted mail (S/MIME)]")] if kind == "encrypted" else []
+
+    def _of_tnef(self, part: Part) -> list[_Said]:
+        unpacked = unpack(part.content)
+        if unpacked is None:
+            self.files.add(part)
+            return []
+        for name, content in unpacked.files:
+            self.files.add_named(name, content)
+        said = _Said(plain=unpacked.text, html=unpacked.html)
+        return [said] if said.plain or said.html else []
+
+    def fallback(self, root: Part) -> list[_Said]:
+        """A mail whose only text is a named part: that part is what was said."""
+        for leaf in _leaves(root):
+            words = leaf.media_type in ("text/plain", "text/html") and not _is_words(leaf)
+            if words and leaf.disposition != "attachment":
+                self.files.drop(leaf)
+                return [self._said(leaf)]
         return []
-    files.add(part)
-    return []
 
 
-def _fallback(root: Part, files: _Files) -> list[_Said]:
-    """A mail whose only text is a named part: that part is what was said."""
-    for number, leaf in enumerate(leaf for leaf in _leaves(root) if not _is_words(leaf)):
-        if leaf.media_type in ("text/plain", "text/html") and leaf.disposition != "attachment":
-            del files.found[number]
-            return [_said(leaf)]
-    return []
-
-
-def _without_uuencoded(text: str, files: _Files) -> str:
+def _without_uuencoded(text: str, files: Files) -> str:
     """*text* with the files that old clients write into it taken out."""
     if "\nend" not in text or "begin " not in text:
         return text
@@ -289,8 +236,7 @@ def _without_uuencoded(text: str, files: _Files) -> str:
     def file_away(match: re.Match[str]) -> str:
         content = from_uuencode(match[2].encode("utf-8", "replace"))
         name = safe_name(match[1]) or f"attachment-{len(files.found) + 1}.bin"
-        guessed = _TYPES.guess_type(name)[0] or "application/octet-stream"
-        files.add_content(name, _sniffed(content) or guessed, content)
+        files.add_content(name, sniffed(content) or type_of_name(name), content)
         return ""
 
     return _UUENCODED.sub(file_away, text[:MAX_TEXT_CHARACTERS])
@@ -300,25 +246,51 @@ def _tidy(text: str) -> str:
     return text.strip("\n").rstrip()
 
 
+def _split(pieces: Sequence[_Said], text: str) -> Split:
+    """The new text apart from quotation and signature: by the marks in the HTML, then by the words."""
+    split = split_reply(text)
+    html = _merged(pieces)
+    if html is None or not is_tame(html):
+        return split
+    shorter = without_html_quotes(html)
+    if shorter is None:
+        return split
+    by_marks = split_reply(text_of(shorter))
+    if not by_marks.reply.strip() or len(by_marks.reply) >= len(split.reply):
+        return split
+    return Split(by_marks.reply, by_marks.signature or split.signature, split.quoted or text)
+
+
+def _merged(pieces: Sequence[_Said]) -> str | None:
+    """All pieces as one HTML; None when none of them is HTML."""
+    if all(one.html is None for one in pieces):
+        return None
+    return "\n".join(
+        one.html if one.html is not None else to_html(one.plain or "") for one in pieces
+    )
+
+
 def read_body(root: Part) -> Body:
     """What the mail under *root* says, and its files."""
-    files = _Files()
+    found = _Gathering()
     body = Body()
-    pieces = _collect(root, files)
+    pieces = found.collect(root)
     if not any(one.plain or one.html for one in pieces):
-        pieces = _fallback(root, files) or pieces
+        pieces = found.fallback(root) or pieces
     text = "\n".join(shown for one in pieces if (shown := _tidy(one.text)))
-    text = _tidy(_without_uuencoded(text, files))
+    text = _tidy(_without_uuencoded(text, found.files))
+    if not text and found.invitation:
+        text = invitation_text(found.invitation)
     if len(text) > MAX_TEXT_CHARACTERS:
         text = text[:MAX_TEXT_CHARACTERS]
         body.defects.append("text cut")
     body.text = text
-    if any(one.html is not None for one in pieces):
-        merged = "\n".join(
-            one.html if one.html is not None else to_html(one.plain or "") for one in pieces
-        )
+    if (merged := _merged(pieces)) is not None:
         body.html = harmless(merged)
         if body.html is None and merged.strip():
             body.defects.append("html too large or too deep to show")
-    body.attachments = files.found
+    body.split = _split(pieces, text)
+    body.protection = tuple(dict.fromkeys(found.protection))
+    body.invitation = found.invitation
+    body.attachments = found.files.found
     return body

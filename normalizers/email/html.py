@@ -8,7 +8,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from hub.text import clean
 
-__all__ = ["charset_named_in", "harmless", "text_of", "to_html"]
+__all__ = ["charset_named_in", "harmless", "is_tame", "text_of", "to_html"]
 
 MAX_HTML_CHARACTERS = 512 * 1024
 MAX_DEPTH = 200
@@ -83,7 +83,7 @@ def charset_named_in(html: bytes) -> str | None:
     return found[1].decode("ascii") if found else None
 
 
-def _is_tame(html: str) -> bool:
+def is_tame(html: str) -> bool:
     """Whether *html* is small and shallow enough for a real parser.
 
     Parsers look through all open elements again and again, so depth costs its square.
@@ -112,7 +112,7 @@ def harmless(html: str) -> str | None:
 
     Pictures of the mail itself keep their ``cid:`` address.
     """
-    if not _is_tame(html):
+    if not is_tame(html):
         return None
     shown = nh3.clean(
         html,
@@ -220,7 +220,7 @@ def _rough_text(html: str) -> str:
 
 def text_of(html: str) -> str:
     """The text that a reader of *html* would see."""
-    if not _is_tame(html):
+    if not is_tame(html):
         return clean(_rough_text(html[:_MAX_TEXT_SOURCE]))
     root = LexborHTMLParser(html).root
     out = _Text()

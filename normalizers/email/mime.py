@@ -18,6 +18,7 @@ _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BASE64 = bytes(set(range(256)) - set(_ALPHABET))
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,3}")
 _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/=\s]*")
+_PADDED = re.compile(rb"[A-Za-z0-9+/]+={1,2}")
 _GUESSED_BOUNDARY = re.compile(rb"^--([^\s-][^\r\n]{3,69}?)[ \t]*\r?$", re.MULTILINE)
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
 _SHORT_TYPES = {"html": "text/html", "text": "text/plain", "plain": "text/plain"}
@@ -92,12 +93,13 @@ def _base64_lines(raw: bytes) -> Iterator[bytes]:
     """The lines of *raw* up to the first that is none of base64, or up to the padding."""
     begun = False
     for line in raw.split(b"\n"):
+        if padded := _PADDED.match(line):
+            yield padded[0]
+            return
         if not _BASE64_LINE.fullmatch(line) and (begun or b" " in line.strip()):
             return
         begun = True
         yield line
-        if b"=" in line:
-            return
 
 
 def from_uuencode(raw: bytes) -> bytes:
