@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hub import replies, worker
+from hub import ledger, replies, worker
 from hub.core import Core
 from hub.intake import Committer
 from hub.replies import Accepted, Author, Pace, ReplyRequest, accept, await_reply
@@ -79,6 +79,11 @@ class World:
         await eventually(reached)
         rows = await self.core.db.fetch(sql, reply.message_id)
         return msgspec.json.decode(rows[0]["body"], type=dict[str, Any])
+
+    async def allowances(self, conversation: Any) -> dict[str, int | None]:
+        """What is left of each kind of allowance."""
+        known = await ledger.known(self.core.db, [conversation])
+        return {one.trigger: one.remaining for one in known.get(conversation, ())}
 
     def shown(self, openid: str = OPENID) -> list[str]:
         """What the account has said on the customer's phone."""

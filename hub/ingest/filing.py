@@ -23,6 +23,7 @@ from hub.model import (
     Result,
     public_json,
 )
+from hub.model import Choice as Picked
 from hub.outbox.encoding import to_json
 from hub.settings import Settings
 from hub.store import Transaction
@@ -114,6 +115,7 @@ class _Batch:
         self.allowances: list[tuple[UUID, str, Allowance]] = []
         self.urgent: list[outbox.Urgent] = []
         self.spoken: set[UUID] = set()
+        self.menus: dict[rows.Pick, UUID] = {}
 
     # -- who and where -------------------------------------------------------------------------------
 
@@ -131,6 +133,16 @@ class _Batch:
         keys = {key for read, one in placed for key in _keys(read.row.account, one)}
         for conversation in await rows.lock_conversations(self.tx, keys, self.threads.values()):
             self._add(conversation)
+
+    async def find_menus(self, said: Sequence[tuple[Read, Message | Notice]]) -> None:
+        """Find our menus that customers have picked from, for platforms that name the choice only."""
+        picks = []
+        for read, one in said:
+            if isinstance(one, Message) and one.choice and one.choice.menu_id is None:
+                places = (self.by_key.get(key) for key in _keys(read.row.account, one))
+                picks += [pick for place in places if place and (pick := _pick(place, one))]
+        if picks:
+            self.menus = await rows.menus_of(self.tx, picks)
 
     def _add(self, conversation: ConversationRow) -> None:
         self.by_key[conversation.account, conversation.thread_key] = conversation
@@ -234,6 +246,7 @@ class _Batch:
             id=show_id("msg", own),
             seq=conversation.last_seq,
             received_at=read.row.event.received_at,
+            choice=self._choice(message, conversation),
             attachments=attachments,
             reply=ReplyState(until, remaining, modes)  # type: ignore[arg-type]
             if message.sender.role == "contact"
@@ -245,6 +258,12 @@ class _Batch:
                 conversation.queue,
             ),
         )
+
+    def _choice(self, message: Message, conversation: ConversationRow) -> Picked | None:
+        menu = self.menus.get(pick) if (pick := _pick(conversation, message)) else None
+        if menu is None or message.choice is None:
+            return message.choice
+        return msgspec.structs.replace(message.choice, menu_id=show_id("msg", menu))
 
     def _file(self, attachment: Attachment, message_id: UUID, account: str) -> Attachment:
         own = new_id()
@@ -388,6 +407,13 @@ def _keys(account: str, one: Message | Notice) -> tuple[tuple[str, str], tuple[s
     return (account, thread), (account, apart)
 
 
+def _pick(place: ConversationRow, message: Message) -> rows.Pick | None:
+    choice = message.choice
+    if choice is None or choice.menu_id is not None:
+        return None
+    return rows.Pick(place.id, clean(choice.id), clean(choice.label) if choice.label else None)
+
+
 def _facts(one: Message | Notice, *, is_new: bool) -> Facts:
     return Facts(
         one.channel,
@@ -479,6 +505,7 @@ async def file_batch(
         (read, one) for read in reads for one in read.results if isinstance(one, Message | Notice)
     ]
     await batch.gather(said)
+    await batch.find_menus(said)
     for read, one in await _fresh(tx, said):
         if isinstance(one, Message):
             batch.add_message(read, one)

@@ -18,6 +18,7 @@ from hub.text import clean
 __all__ = [
     "ConversationRow",
     "NewMessage",
+    "Pick",
     "attach",
     "contacts_of",
     "find_threads",
@@ -27,6 +28,7 @@ __all__ = [
     "known_notices",
     "lock_conversations",
     "make_conversations",
+    "menus_of",
     "remember_ids",
     "update_conversations",
 ]
@@ -272,6 +274,34 @@ async def known_notices(tx: Transaction, keys: Iterable[tuple[str, str]]) -> set
         "JOIN unnest($1::text[], $2::text[]) AS u (account, dedupe_key) USING (account, dedupe_key)",
         keys,
     )
+
+
+class Pick(NamedTuple):
+    """What was picked in a conversation, from a menu that is not known yet."""
+
+    conversation_id: UUID
+    choice_id: str
+    label: str | None
+
+
+async def menus_of(tx: Transaction, picks: Sequence[Pick]) -> dict[Pick, UUID]:
+    """The message whose menu each of *picks* answers: the newest that has the id, best with the label.
+
+    The last 200 numbers of the conversation are looked at.
+    """
+    found = await tx.fetch(
+        "SELECT u.place, m.id FROM unnest($1::uuid[], $2::text[], $3::text[]) WITH ORDINALITY "
+        "AS u (conversation, choice, label, place) JOIN conversations c ON c.id = u.conversation "
+        "CROSS JOIN LATERAL (SELECT o.id FROM messages o CROSS JOIN LATERAL "
+        "jsonb_array_elements(o.body->'extra'->'menu'->'choices') AS one "
+        "WHERE o.conversation_id = u.conversation AND o.direction = 'outbound' "
+        "AND o.seq > c.last_seq - 200 AND one->>'id' = u.choice "
+        "ORDER BY COALESCE(one->>'label' = u.label, false) DESC, o.seq DESC LIMIT 1) m",
+        [one.conversation_id for one in picks],
+        [one.choice_id for one in picks],
+        [one.label for one in picks],
+    )
+    return {picks[row["place"] - 1]: row["id"] for row in found}
 
 
 async def insert_messages(tx: Transaction, messages: Sequence[NewMessage], at: datetime) -> int:

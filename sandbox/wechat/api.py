@@ -19,6 +19,7 @@ from sandbox.wechat.errors import PlatformError
 from sandbox.wechat.faults import Fault, FaultBox
 from sandbox.wechat.media import Media, MediaStore
 from sandbox.wechat.sending import deliver, read_request
+from sandbox.wechat.templates import Said, Templates
 from sandbox.wechat.tokens import TokenOffice
 
 MAX_REQUEST_BYTES = 12 * 1024 * 1024
@@ -45,6 +46,8 @@ class PlatformApi:
         clock: Clock,
         die: Callable[[], Awaitable[None]],
         customer_service: bool = True,
+        templates: Templates,
+        report: Callable[[Said, str], None],
     ) -> None:
         self._app_id = app_id
         self._app_secret = app_secret
@@ -56,6 +59,8 @@ class PlatformApi:
         self._clock = clock
         self._die = die
         self._customer_service = customer_service
+        self._templates = templates
+        self._report = report
         self._answers = itertools.count(1)
 
     def routes(self) -> list[web.RouteDef]:
@@ -66,6 +71,9 @@ class PlatformApi:
             ),
             web.route("*", "/cgi-bin/message/custom/send", self._call(self._send)),
             web.route("*", "/cgi-bin/message/custom/typing", self._call(self._typing)),
+            web.route("*", "/cgi-bin/message/template/send", self._call(self._template)),
+            web.route("*", "/cgi-bin/message/subscribe/bizsend", self._call(self._subscribed)),
+            web.route("*", "/cgi-bin/customservice/getkflist", self._call(self._agents)),
             web.route("*", "/cgi-bin/media/upload", self._call(self._upload)),
             web.route("*", "/cgi-bin/media/get", self._call(self._download)),
             web.route("*", "/cgi-bin/callback/check", self._call(self._callback_check)),
@@ -208,6 +216,35 @@ class PlatformApi:
             bubble=bubble.number,
         )
         return {"errcode": 0, "errmsg": "ok"}
+
+    async def _template(self, request: web.Request) -> Answer:
+        return await self._by_template(request, "template")
+
+    async def _subscribed(self, request: web.Request) -> Answer:
+        return await self._by_template(request, "subscribe")
+
+    async def _by_template(self, request: web.Request, kind: str) -> Answer:
+        _require_post(request)
+        body = await request.read()
+        send = self._templates.send if kind == "template" else self._templates.send_subscribed
+        try:
+            said = send(read_request(body))
+        except PlatformError as error:
+            self._journal.write(
+                kind, openid=_openid_in(body), errcode=error.code, body=_shown(body)
+            )
+            raise
+        self._journal.write(
+            kind, openid=said.openid, errcode=0, msgid=said.message_id, body=_shown(body)
+        )
+        if said.bubble is not None:
+            self._report(said, kind)
+        return {"errcode": 0, "errmsg": "ok", "msgid": said.message_id}
+
+    async def _agents(self, request: web.Request) -> Answer:
+        """The agents of the platform's own tool; a call that shows whether the account has the right."""
+        self._require_customer_service()
+        return {"kf_list": []}
 
     async def _typing(self, request: web.Request) -> Answer:
         _require_post(request)

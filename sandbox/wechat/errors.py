@@ -22,6 +22,7 @@ MESSAGES: Mapping[int, str] = {
     40011: "invalid video size",
     40012: "invalid thumb size",
     40013: "invalid appid",
+    40037: "invalid template_id",
     40033: r"invalid charset. please check your request, if include \uxxxx will create fail!",
     40125: "invalid appsecret",
     40164: "invalid ip 127.0.0.1 ipv6 ::ffff:127.0.0.1, not in whitelist",
@@ -29,6 +30,8 @@ MESSAGES: Mapping[int, str] = {
     41005: "media data missing",
     42001: "access_token expired",
     43002: "require POST method",
+    43004: "require subscribe",
+    43101: "user refuse to accept the msg",
     44002: "empty post data",
     44004: "empty content",
     45002: "content size out of limit",
@@ -42,6 +45,7 @@ MESSAGES: Mapping[int, str] = {
     45081: "already typing",
     46004: "user not exist",
     47001: "data format error",
+    47003: "argument invalid!",
     48001: "api unauthorized",
 }
 

@@ -142,6 +142,48 @@ def view(openid: str, url: str, menu_id: str = "") -> UserAction:
     return _event(openid, "VIEW", None, EventKey=url, MenuId=menu_id)
 
 
+def sticker(openid: str) -> UserAction:
+    """A sticker: the platform passes on only that there was something."""
+    return text(openid, NOT_SHOWN)
+
+
+def located(openid: str, latitude: float, longitude: float, precision: float) -> UserAction:
+    """The phone reports where it is."""
+    return _event(
+        openid, "LOCATION", None, Latitude=latitude, Longitude=longitude, Precision=precision
+    )
+
+
+def answered_subscription(openid: str, template_id: str, *, accepted: bool) -> UserAction:
+    """The user answers the question whether a subscribe message may come."""
+    answer: Field = {
+        "TemplateId": template_id,
+        "SubscribeStatusString": "accept" if accepted else "reject",
+        "PopupScene": 2,
+    }
+    return _event(
+        openid, "subscribe_msg_popup_event", None, SubscribeMsgPopupEvent={"List": [answer]}
+    )
+
+
+def template_finished(openid: str, message_id: int, status: str) -> UserAction:
+    """What became of a template message; *status* is ``success`` or ``failed:user block`` …"""
+    return _event(openid, "TEMPLATESENDJOBFINISH", None, MsgID=message_id, Status=status)
+
+
+def subscription_sent(openid: str, template_id: str, message_id: int) -> UserAction:
+    """What became of a subscribe message."""
+    report: Field = {
+        "TemplateId": template_id,
+        "MsgID": str(message_id),
+        "ErrorCode": "0",
+        "ErrorStatus": "success",
+    }
+    return _event(
+        openid, "subscribe_msg_sent_event", None, SubscribeMsgSentEvent={"List": [report]}
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class StampedAction:
     """A user action with its id and time: byte for byte the same in every try."""

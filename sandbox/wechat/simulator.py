@@ -36,6 +36,7 @@ from sandbox.wechat.switches import (
     push_switches,
     window_switch,
 )
+from sandbox.wechat.templates import Kind, Said, Templates
 from sandbox.wechat.tokens import LIFETIME_SECONDS, TokenOffice
 from sandbox.wechat.wire import DataFormat
 
@@ -99,6 +100,8 @@ class WeChatSimulator:
         self.journal = Journal(journal_path, clock=clock)
         self.customers = Customers(clock)
         self.media = MediaStore(clock)
+        self._templates = Templates(self.customers, clock)
+        self._reports: set[asyncio.Task[object]] = set()
         self.tokens = TokenOffice(clock, token_lifetime)
         self.faults = FaultBox()
         envelope = Envelope(
@@ -117,6 +120,8 @@ class WeChatSimulator:
             clock=clock,
             die=self.die,
             customer_service=customer_service,
+            templates=self._templates,
+            report=self._report,
         )
         self.board = family_board(
             self.faults,
@@ -149,6 +154,9 @@ class WeChatSimulator:
     async def stop(self) -> None:
         """Stop listening and close the log."""
         await self._stop_listening()
+        for task in self._reports:
+            task.cancel()
+        await asyncio.gather(*self._reports, return_exceptions=True)
         await self.pusher.close()
         self.journal.close()
 
@@ -301,6 +309,35 @@ class WeChatSimulator:
 
     async def push_view(self, openid: str, url: str, *, to: str | None = None) -> PushResult:
         return await self.push(messages.view(openid, url), to=to)
+
+    async def push_subscription(
+        self, openid: str, template_id: str, *, accepted: bool = True, to: str | None = None
+    ) -> PushResult:
+        """The user lets the account send one message of a template, or does not."""
+        if accepted:
+            self._templates.grant(openid, template_id)
+        return await self.push(
+            messages.answered_subscription(openid, template_id, accepted=accepted), to=to
+        )
+
+    @property
+    def templates(self) -> dict[str, Kind]:
+        """The account's templates: id → ``template`` or ``subscribe``; another id is 40037."""
+        return self._templates.known
+
+    def _report(self, said: Said, kind: str) -> None:
+        """Tell the account what became of a template message, as the platform does, in a push."""
+        if self.callback_url is None:
+            return
+        made = (
+            messages.template_finished(said.openid, said.message_id, "success")
+            if kind == "template"
+            else messages.subscription_sent(said.openid, said.template_id, said.message_id)
+        )
+        pushing = self.pusher.push(self.builder.stamp(made), self.callback_url)
+        task = asyncio.get_running_loop().create_task(pushing)
+        self._reports.add(task)
+        task.add_done_callback(self._reports.discard)
 
     def change_aes_key(self, aes_key: str) -> None:
         """Encrypt with another EncodingAESKey from now on, as after a change in the console."""

@@ -3,10 +3,10 @@
 import json
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias
 
-Field = str | int | float
+Field: TypeAlias = "str | int | float | Mapping[str, Field] | Sequence[Field]"
 Fields = Mapping[str, Field]
 DataFormat = Literal["xml", "json"]
 
@@ -18,11 +18,20 @@ class BadBody(Exception):
 
 
 def render(fields: Fields, data_format: DataFormat) -> bytes:
-    """The body of a push: numbers stand bare, texts in CDATA."""
+    """The body of a push: numbers stand bare, texts in CDATA; a list repeats its element."""
     if data_format == "json":
         return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
-    lines = "\n".join(f"<{name}>{_value(value)}</{name}>" for name, value in fields.items())
-    return f"<xml>{lines}\n</xml>".encode()
+    return f"<xml>{_elements(fields)}\n</xml>".encode()
+
+
+def _elements(fields: Fields) -> str:
+    return "\n".join(_element(name, value) for name, value in fields.items())
+
+
+def _element(name: str, value: Field) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "\n".join(_element(name, one) for one in value)
+    return f"<{name}>{_value(value)}</{name}>"
 
 
 def parse(body: bytes, data_format: DataFormat) -> dict[str, str]:
@@ -38,6 +47,8 @@ def parse(body: bytes, data_format: DataFormat) -> dict[str, str]:
 
 
 def _value(value: Field) -> str:
+    if isinstance(value, Mapping):
+        return _elements(value)
     return _cdata(value) if isinstance(value, str) else str(value)
 
 

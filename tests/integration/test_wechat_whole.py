@@ -1,0 +1,98 @@
+"""An official account through the real core: web server, database, filing and replies."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from hub.ids import show_id
+from hub.model import Link, Menu, MenuChoice, MiniProgram, Template
+from sandbox.wechat import messages
+from tests.wechatkit import OPENID, World, world_of
+
+
+@pytest.fixture
+async def world(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
+    settings = 'subscribe_templates = ["SUBSCRIBE"]'
+    async with world_of(tmp_path, database_url, monkeypatch, settings) as made:
+        made.simulator.templates["SUBSCRIBE"] = "subscribe"
+        made.simulator.templates["TEMPLATE"] = "template"
+        yield made
+
+
+def menu(*labels: str) -> Menu:
+    return Menu("How was it?", tuple(MenuChoice(str(n), one) for n, one in enumerate(labels, 101)))
+
+
+async def test_a_tap_answers_its_menu(world: World) -> None:
+    """Of two menus with the same ids, the one with that label; the tap opens three replies."""
+    simulator = world.simulator
+    await simulator.push_text(OPENID, "hello")
+    first = await world.reply(menu=menu("满意", "不满意"))
+    second = await world.reply(menu=menu("红", "蓝"))
+    await world.status(second, "sent")
+    for label in ("满意", "蓝", "绿"):
+        await simulator.push_text(OPENID, label, menu_choice="101" if label != "蓝" else "102")
+    taps = (await world.arrived(4))[1:]
+    assert {one["kind"] for one in taps} == {"choice"}
+    assert [one["choice"]["menu_id"] for one in taps] == [
+        show_id("msg", first.message_id),
+        show_id("msg", second.message_id),
+        show_id("msg", second.message_id),  # no such label: the newest with that id
+    ]
+    assert taps[0]["reply"]["remaining"] == 3
+
+
+async def test_templates_and_what_became_of_them(world: World) -> None:
+    """Outside the window; the platform's report makes the reply delivered."""
+    simulator = world.simulator
+    await simulator.push_view(OPENID, "https://shop.example")  # opens nothing
+    template = Template(
+        "TEMPLATE",
+        {"keyword1": "一" * 25, "keyword2": "39.8元"},
+        mini_program=MiniProgram("wx00000000000000aa", "pages/order?id=1"),
+    )
+    reply = await world.reply(template=template)
+    assert "20 characters" in reply.message["extra"]["notes"][0]
+    shown = await world.status(reply, "delivered")
+    (entry,) = simulator.log("template")
+    assert shown["external_id"] == str(entry["msgid"])
+    assert world.shown() == ["一" * 20 + "\n39.8元"]
+
+
+async def test_a_subscribe_message_uses_a_grant(world: World) -> None:
+    """Accepted once, it goes out once; the second is refused by the platform's own code."""
+    simulator = world.simulator
+    await simulator.push_subscription(OPENID, "SUBSCRIBE")
+    (place,) = await world.filed()
+    assert (await world.allowances(place["id"]))["subscription"] == 1
+    said = Template("SUBSCRIBE", {"thing1": "已发货", "number2": "7"}, url="pages/order")
+    await world.status(await world.reply(template=said), "delivered")
+    assert (await world.allowances(place["id"]))["subscription"] == 0
+    failed = await world.status(await world.reply(template=said), "failed")
+    assert failed["error"]["external_code"] == "43101"
+    assert world.shown() == ["已发货\n7"]
+
+
+async def test_a_page_of_a_mini_program(world: World) -> None:
+    """With a picture it is a card; without one a link in the text, that opens the mini program too."""
+    simulator = world.simulator
+    await simulator.push_text(OPENID, "hello")
+    opens = MiniProgram("wx00000000000000aa", "pages/shop")
+    plain = await world.reply(link=Link("https://shop.example", "Shop", mini_program=opens))
+    await world.status(plain, "sent")
+    assert world.shown() == [
+        '<a href="https://shop.example" data-miniprogram-appid="wx00000000000000aa" '
+        'data-miniprogram-path="pages/shop">Shop</a>'
+    ]
+
+
+async def test_stickers_and_pages_come_in(world: World) -> None:
+    """As what they are, as far as the platform tells."""
+    await world.simulator.push(messages.sticker(OPENID))
+    await world.simulator.push_mini_program(OPENID, "商品")
+    sticker, page = await world.arrived(2)
+    assert (sticker["kind"], page["kind"]) == ("unsupported", "card")
+    assert page["text"] == "[mini program] 商品"
