@@ -143,11 +143,13 @@ class _Up:
             await reach_database(database_url(settings))
             await migrate(database_url(settings))
             _tell("✓ the schema is up to date")
-            token = await self._token(settings) if self.is_demo else None
+            if demo is not None:
+                stack.push_async_callback(demo.stop)
+                await demo.start()
             stack.push_async_callback(self._stop_children)
             await self._start_children(settings)
-            if demo is not None and token is not None:
-                await self._start_demo(demo, settings, token, stack)
+            if demo is not None:
+                await self._show_demo(demo, settings, await self._token(settings))
             else:
                 print(f"\n  The hub's API   {_base(settings)}/v1/docs")
                 print(
@@ -198,24 +200,19 @@ class _Up:
         finally:
             await db.close()
 
-    async def _start_demo(
-        self, demo: Any, settings: Settings, token: str, stack: AsyncExitStack
-    ) -> None:
-        from sandbox.demo import run_demo
-
-        ready: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
-        running = asyncio.create_task(run_demo(demo, token, when_ready=ready.set_result))
-        stack.push_async_callback(_end, running)
+    async def _show_demo(self, demo: Any, settings: Settings, token: str) -> None:
+        """Carry a message there and back on every platform, and print where to look."""
         _tell("… carrying a message there and back on each channel")
-        either: set[asyncio.Future[Any]] = {running, ready}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if running.done() and (why := running.exception()):
-            what = f"the demo's first messages did not come back ({type(why).__name__}: {why})"
-            raise ServerError(self._with_log(what)) from why
-        facts = ready.result()
-        for name, seconds in facts["seconds"].items():
+        try:
+            await demo.join(token)
+            trips = await demo.first_round_trips()
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            what = f"the demo's first messages did not come back ({why})"
+            raise ServerError(self._with_log(what)) from error
+        for name, seconds in trips.items():
             _tell(f"✓ {name}: there and back in {seconds:.1f} s")
-        print(f"\n  Open the demo   {facts['url']}", flush=True)
+        print(f"\n  Open the demo   {demo.page_url}", flush=True)
         print(f"  The hub's API   {_base(settings)}/v1/docs", flush=True)
         print(f"  API token       {token}\n", flush=True)
 
@@ -266,12 +263,6 @@ def _token_id(shown: str) -> Any:
     from hub.ids import read_id
 
     return read_id("tok", shown)
-
-
-async def _end(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError, Exception):
-        await task
 
 
 def _die_with_parent() -> None:

@@ -7,6 +7,7 @@
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -148,9 +149,8 @@ class WeChatChecker:
         secret = "/<intake_secret>" if self._account.settings.intake_secret else ""
         url = f"{public_url.rstrip('/')}/in/{self._account.channel}/{self._account.name}{secret}"
         where = "设置与开发 → 基本配置 → 服务器配置 (URL)"
-        return Check(
-            _port_is_usual(url), "callback URL", url, f"paste it under {where}; port 80 or 443"
-        )
+        usual = _port_is_usual(url) or _is_on_this_machine(self._account.settings.api_base)
+        return Check(usual, "callback URL", url, f"paste it under {where}; port 80 or 443")
 
     def _mode(self) -> Check:
         mode = self._account.settings.mode
@@ -171,6 +171,11 @@ class WeChatChecker:
 
 def _port_is_usual(url: str) -> bool:
     return bool(re.fullmatch(r"(?:http://[^/:]+(?::80)?|https://[^/:]+(?::443)?)/.*", url))
+
+
+def _is_on_this_machine(api_base: str) -> bool:
+    """A simulator, which calls any port."""
+    return urlsplit(api_base).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def _advice(error: SendError) -> str:

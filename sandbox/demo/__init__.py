@@ -1,21 +1,20 @@
 """The demo: simulators and a helpdesk in one process, so that a newcomer sees the hub at work.
 
 The order of things: make or load the secrets, pick ports, make the :class:`Demo`, write its
-``settings_toml`` for the hub, start the hub, then ``Demo.start``. Nothing here is needed in
+``settings_toml`` for the hub, ``start``, start the hub, ``join`` it. Nothing here is needed in
 production.
 """
 
 import asyncio
 import contextlib
-import json
-import sys
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sandbox.demo.mail import SHOP_ADDRESS, MailPart
 from sandbox.demo.part import DemoPart, DemoPorts, DemoSecrets, Place, account_toml, quoted
 from sandbox.demo.wechat import WeChatPart
+from sandbox.demo.wechat_kefu import KefuPart
+from sandbox.demo.wecom import WeComPart
 from sandbox.helpdesk import PEOPLE, Helpdesk, HelpdeskSite, HubClient, HubError, Phone
 from sandbox.mail import MailPair
 from sandbox.wechat import WeChatSimulator
@@ -30,14 +29,12 @@ __all__ = [
     "Place",
     "account_toml",
     "quoted",
-    "run_demo",
-    "running_demo",
 ]
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 """Shown on the page where the checkout has it; an installed package has none."""
 
-PARTS: tuple[type[DemoPart], ...] = (WeChatPart, MailPart)
+PARTS: tuple[type[DemoPart], ...] = (WeChatPart, KefuPart, WeComPart, MailPart)
 """The platforms of the demo; their apps stand on the phones in this order."""
 
 AnyPart = TypeVar("AnyPart", bound=DemoPart)
@@ -118,12 +115,15 @@ class Demo:
         rest = _REST_TOML.format(port=self.ports["helpdesk"], secret=secret)
         return "\n".join([head, "", hub, *accounts, rest])
 
-    async def start(self, hub_token: str) -> None:
-        """Listen on all ports, and fetch what the hub already knows."""
-        self.hub.token = hub_token
+    async def start(self) -> None:
+        """Listen on all ports. The hub is not needed yet."""
         for part in self.parts:
             await part.start()
         await self.site.start(self.ports["helpdesk"])
+
+    async def join(self, hub_token: str) -> None:
+        """The hub is there: fetch what it already knows."""
+        self.hub.token = hub_token
         with contextlib.suppress(HubError):
             await self.desk.restore()
 
@@ -143,31 +143,3 @@ class Demo:
         trips = [part.greet(self.desk, timeout) for part in self.parts]
         seconds = await asyncio.gather(*trips)
         return {part.name: taken for part, taken in zip(self.parts, seconds, strict=True)}
-
-
-@contextlib.asynccontextmanager
-async def running_demo(demo: Demo, hub_token: str) -> AsyncIterator[Demo]:
-    """Start *demo*, and stop it whatever happens."""
-    try:
-        await demo.start(hub_token)
-        yield demo
-    finally:
-        await demo.stop()
-
-
-async def run_demo(
-    demo: Demo, hub_token: str, *, when_ready: Callable[[dict[str, Any]], None] | None = None
-) -> None:
-    """Run the demo until it is cancelled.
-
-    When the first messages have gone there and back, *when_ready* is called
-    with ``{"url", "seconds": {name: seconds}}``; without it that is printed as one line of JSON.
-    """
-    async with running_demo(demo, hub_token):
-        facts = {"url": demo.page_url, "seconds": await demo.first_round_trips()}
-        if when_ready is not None:
-            when_ready(facts)
-        else:
-            sys.stdout.write(json.dumps(facts) + "\n")
-            sys.stdout.flush()
-        await asyncio.Event().wait()

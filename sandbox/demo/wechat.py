@@ -41,7 +41,7 @@ class WeChatPart(DemoPart):
     async def greet(self, desk: Helpdesk, timeout: float) -> float:
         desk.answer_greeting(GREETING, ANSWER)
         openid, started = self.app.address(self._greeter), time.monotonic()
-        seen = max((bubble.number for bubble in self.simulator.phone(openid)), default=0)
+        seen = self.simulator.customers.newest(openid)
         result = await self.simulator.push_text(openid, GREETING)
         if not result.acked:
             why = f"{result.outcome} {result.status} {result.errors}"

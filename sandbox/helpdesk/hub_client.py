@@ -99,7 +99,9 @@ class HubClient:
             if urlsplit(target)[:2] != urlsplit(self.base_url)[:2]:
                 raise HubError(0, "the link leads away from the hub")
             try:
-                async with self._http().get(target, allow_redirects=False) as response:
+                async with self._http().get(
+                    target, headers=self._proof, allow_redirects=False
+                ) as response:
                     if response.status in (301, 302, 303, 307, 308):
                         target = str(response.url.join(URL(response.headers.get("Location", ""))))
                         continue
@@ -117,7 +119,11 @@ class HubClient:
     ) -> Json:
         try:
             async with self._http().request(
-                method, self.base_url + path, headers=headers, allow_redirects=False, **more
+                method,
+                self.base_url + path,
+                headers={**self._proof, **(headers or {})},
+                allow_redirects=False,
+                **more,
             ) as response:
                 body = await read_limited(response.content, ANSWER_LIMIT_BYTES)
                 answer = _decoded(body)
@@ -129,10 +135,12 @@ class HubClient:
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                headers={"Authorization": f"Bearer {self.token}"}, timeout=TIMEOUT
-            )
+            self._session = aiohttp.ClientSession(timeout=TIMEOUT)
         return self._session
+
+    @property
+    def _proof(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
 
 
 def _decoded(body: bytes) -> Json:

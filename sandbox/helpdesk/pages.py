@@ -222,6 +222,8 @@ class HelpdeskSite:
             content["text"] = asked["text"]
         if asked.get("attachments"):
             content["attachments"] = [{"id": str(each)} for each in asked["attachments"]]
+        if isinstance(asked.get("choices"), list) and asked["choices"]:
+            content["menu"] = _menu(content.pop("text", ""), asked["choices"])
         if not content:
             raise NotPossible("nothing to send")
         return await self._desk.answer(
@@ -345,6 +347,12 @@ def _asked(act: Callable[[web.Request, Json], Awaitable[Json]]) -> Handler:
         return web.json_response(await act(request, _object(await request.read())))
 
     return _mapped(read_and_act)
+
+
+def _menu(title: str, labels: list[Any]) -> Json:
+    """A menu as the hub's API takes it; the choices are numbered from 1."""
+    choices = [{"id": str(n), "label": str(label)} for n, label in enumerate(labels, start=1)]
+    return {"title": title, "choices": choices}
 
 
 def _object(body: bytes) -> Json:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sandbox.files import File
 from sandbox.phones.bubbles import Bubble, Screens
-from sandbox.phones.spec import AppSpec, Chat, Json, Person
+from sandbox.phones.spec import AppSpec, Chat, Json, NotPossible, Person
 from sandbox.phones.switches import SwitchBoard
 
 News = Callable[[Json], None]
@@ -62,6 +62,18 @@ class App(ABC):
     def state(self, person: Person) -> Json:
         """Every chat of *person*: ``{chat: {"open", "bubbles"}}``."""
         return {chat.key: self._chat_state(person, chat) for chat in self.spec.chats}
+
+    def offered(self, person: Person, chat: str, choice: str) -> Bubble:
+        """The newest bubble that offers *choice*.
+
+        Raises:
+            NotPossible: there is none any more.
+        """
+        bubbles = self._screens.bubbles(self.screen_key(person, self.spec.chat(chat)))
+        for bubble in reversed(bubbles):
+            if choice in dict(bubble.choices):
+                return bubble
+        raise NotPossible("no such choice")
 
     def as_json(self) -> Json:
         board = self.board.as_json() if self.board else {"switches": [], "pending": []}

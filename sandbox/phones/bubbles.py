@@ -57,6 +57,20 @@ class Screens:
             news.set()
         return bubble
 
+    def newest(self, key: str) -> int:
+        """The number of the newest bubble of the chat *key*; 0 when there is none."""
+        return max((bubble.number for bubble in self.bubbles(key)), default=0)
+
+    async def wait_for_answer(self, key: str, *, after: int = 0, timeout: float = 10.0) -> Bubble:
+        """The first bubble of the account in the chat *key* with a number above *after*.
+
+        Raises:
+            TimeoutError: none came.
+        """
+        return await self.wait_for(
+            key, lambda bubble: bubble.author == "account" and bubble.number > after, timeout
+        )
+
     async def wait_for(
         self, key: str, wanted: Callable[[Bubble], bool], timeout: float = 10.0
     ) -> Bubble:

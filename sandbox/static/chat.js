@@ -10,8 +10,14 @@ import { form } from "./forms.js";
 import { toggleFaults } from "./faults.js";
 
 const PAUSE_SECONDS = 300;
-const EVENTS = { subscribe: "followed", unsubscribe: "unfollowed", SCAN: "scanned" };
-const CARDS = { location: "pin", link: "link", news: "link", music: "film", miniprogrampage: "code", miniprogram: "code", card: "card", menu: "menu" };
+const EVENTS = {
+  subscribe: "followed", unsubscribe: "unfollowed", SCAN: "scanned", click: "tapped_menu", CLICK: "tapped_menu", view: "opened_page", VIEW: "opened_page",
+  enter_agent: "opened_app", enter_session: "opened_chat", recall: "recalled",
+};
+const CARDS = {
+  location: "pin", link: "link", news: "link", textcard: "link", music: "film", miniprogrampage: "code", miniprogram: "code", card: "card", menu: "menu",
+  business_card: "card", channels: "film", channels_shop_product: "card", channels_shop_order: "card", merged_msg: "chat", note: "card", meeting: "people", schedule: "clock",
+};
 const FILES = { voice: "mic", video: "film", shortvideo: "film", file: "file", audio: "mic", image: "picture" };
 
 let title, log, bar, extras, sheet, input, more, sendButton;

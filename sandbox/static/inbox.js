@@ -1,7 +1,7 @@
 // The list of conversations.
 
 import { el, fill, icon } from "./dom.js";
-import { t, shortTime, has } from "./words.js";
+import { t, said, shortTime, has } from "./words.js";
 import { get } from "./net.js";
 import { store, touch, watch, sortedConversations } from "./store.js";
 import { showTab, toast } from "./frame.js";
@@ -98,7 +98,7 @@ export function shortName(conversation) {
 /** A round picture made of the first letter, with the channel's sign at its corner. */
 export function avatar(name, channel) {
   const letter = [...(name || "?")][0].toUpperCase();
-  return el(`span.avatar.tint${tint(name || "?")}`, { "aria-hidden": "true" }, letter, channel && el(`span.sign.${safe(channel)}`, {}, icon(signOf(channel))));
+  return el(`span.avatar.tint${tint(name || "?")}`, { "aria-hidden": "true" }, letter, channel && sign(channel));
 }
 
 export function queueBadge(queue) {
@@ -106,16 +106,24 @@ export function queueBadge(queue) {
 }
 
 export function channelName(channel) {
+  const app = appOf(channel);
+  if (app) return said(app.name);
   return has(`channel_${channel}`) ? t(`channel_${channel}`) : channel;
 }
 
 export function signOf(channel) {
-  if (channel?.startsWith("we")) return "wechat";
-  return channel === "email" ? "mail" : "chat";
+  return channel === "email" ? "mail" : (appOf(channel)?.icon ?? "chat");
 }
 
-function safe(channel) {
-  return signOf(channel);
+/** The app on the phones that stands for *channel*: it has the same key. */
+function appOf(channel) {
+  return store.phone?.apps.find((app) => app.key === channel);
+}
+
+function sign(channel) {
+  const made = el("span.sign", {}, icon(signOf(channel)));
+  made.style.setProperty("--app", appOf(channel)?.colour ?? "#3f7fd0");
+  return made;
 }
 
 /** One of six colours, always the same for a word. */

@@ -195,11 +195,23 @@ function drawComposer() {
   if (!conversation || (composer.dataset.for === conversation.id && composer.dataset.lang === document.documentElement.lang)) return;
   composer.dataset.for = conversation.id;
   composer.dataset.lang = document.documentElement.lang;
-  const draft = drafts.get(conversation.id) ?? { text: "", files: [], key: crypto.randomUUID() };
+  const draft = drafts.get(conversation.id) ?? { text: "", files: [], menu: null, key: crypto.randomUUID() };
   drafts.set(conversation.id, draft);
   const box = el("textarea", { rows: "1", placeholder: t("write_reply"), "aria-label": t("write_reply"), title: t("enter_hint"), enterkeyhint: "send" });
   box.value = draft.text;
   const files = el("div.chips");
+  const choices = el("input.choices", { type: "text", maxlength: "300", placeholder: t("choices_hint"), "aria-label": t("choices"), autocomplete: "off", hidden: draft.menu === null });
+  choices.value = draft.menu ?? "";
+  choices.addEventListener("input", () => {
+    draft.menu = choices.value;
+    draft.key = crypto.randomUUID();
+  });
+  const offer = () => {
+    choices.hidden = !choices.hidden;
+    draft.menu = choices.hidden ? null : choices.value;
+    draft.key = crypto.randomUUID();
+    (choices.hidden ? box : choices).focus();
+  };
   const picker = el("input", { type: "file", hidden: true, multiple: true });
   const send = el("button.primary", { type: "submit", "aria-label": t("send") }, icon("send"), el("span", {}, t("send")));
   box.addEventListener("input", () => {
@@ -223,6 +235,8 @@ function drawComposer() {
     send.disabled = true;
     if (await say(conversation.id, draft)) {
       box.value = "";
+      choices.value = "";
+      choices.hidden = true;
       grow(box);
       drawChips(files, draft);
     }
@@ -232,7 +246,16 @@ function drawComposer() {
   fill(
     composer,
     files,
-    el("div.write", {}, el("button.quiet.only-icon", { type: "button", "aria-label": t("attach"), title: t("attach"), onclick: () => picker.click() }, icon("clip")), picker, box, send),
+    choices,
+    el(
+      "div.write",
+      {},
+      el("button.quiet.only-icon", { type: "button", "aria-label": t("attach"), title: t("attach"), onclick: () => picker.click() }, icon("clip")),
+      el("button.quiet.only-icon.offer", { type: "button", "aria-label": t("choices"), title: t("choices"), onclick: offer }, icon("menu")),
+      picker,
+      box,
+      send,
+    ),
   );
   drawChips(files, draft);
   grow(box);
@@ -242,8 +265,9 @@ function drawComposer() {
 async function say(id, draft) {
   try {
     const attachments = draft.files.map((file) => file.id);
-    await post(`/api/conversations/${encodeURIComponent(id)}/reply`, { text: draft.text, attachments, key: draft.key });
-    Object.assign(draft, { text: "", files: [], key: crypto.randomUUID() });
+    const labels = (draft.menu ?? "").split(/[,，、]/).map((label) => label.trim()).filter(Boolean);
+    await post(`/api/conversations/${encodeURIComponent(id)}/reply`, { text: draft.text, attachments, choices: labels, key: draft.key });
+    Object.assign(draft, { text: "", files: [], menu: null, key: crypto.randomUUID() });
     return true;
   } catch (error) {
     toast(t("not_sent", { why: error.message }));

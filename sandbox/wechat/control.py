@@ -3,13 +3,17 @@
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
+from sandbox.journal import Journal
+from sandbox.phones import SwitchBoard, switch_routes
 from sandbox.wechat import messages
-from sandbox.wechat.faults import Fault
+from sandbox.wechat.faults import Fault, FaultBox
 from sandbox.wechat.messages import UserAction
+from sandbox.wechat.push import Pusher
+from sandbox.wechat.tokens import TokenOffice
 
 if TYPE_CHECKING:
     from sandbox.wechat.simulator import WeChatSimulator
@@ -28,36 +32,84 @@ _ACTIONS: dict[str, Callable[..., UserAction]] = {
 }
 
 
-class ControlApi:
-    """What can be switched and read over HTTP; everything is JSON."""
+class Watched(Protocol):
+    """What every simulator of the family has."""
 
-    def __init__(self, simulator: "WeChatSimulator") -> None:
-        self._simulator = simulator
+    @property
+    def journal(self) -> Journal: ...
+    @property
+    def faults(self) -> FaultBox: ...
+    @property
+    def tokens(self) -> TokenOffice: ...
+    @property
+    def pusher(self) -> Pusher: ...
+    @property
+    def board(self) -> SwitchBoard: ...
+
+
+class CommonControl:
+    """What can be switched and read over HTTP at every simulator; everything is JSON."""
+
+    def __init__(self, simulator: Watched) -> None:
+        self._watched = simulator
 
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/_control/log", self._log),
-            web.get("/_control/customers/{openid}", self._customer),
             web.get("/_control/faults", self._faults),
             web.post("/_control/faults", _json_only(self._add_fault)),
             web.delete("/_control/faults", self._clear_faults),
             web.post("/_control/token/expire", _json_only(self._expire)),
             web.post("/_control/token/revoke", _json_only(self._revoke)),
-            web.post("/_control/push", _json_only(self._push)),
+            *switch_routes(self._watched.board),
         ]
 
     async def _log(self, request: web.Request) -> web.Response:
         """``?kind=push&after=17&limit=1000``; oldest first."""
         after = int(request.query.get("after", 0))
         limit = int(request.query.get("limit", NEWEST_ENTRIES))
-        entries = self._simulator.journal.entries(request.query.get("kind"), after=after)[:limit]
+        entries = self._watched.journal.entries(request.query.get("kind"), after=after)[:limit]
         return _json(
             {
                 "entries": entries,
-                "last": len(self._simulator.journal),
-                "in_flight": self._simulator.pusher.in_flight,
+                "last": len(self._watched.journal),
+                "in_flight": self._watched.pusher.in_flight,
             }
         )
+
+    async def _faults(self, request: web.Request) -> web.Response:
+        return _json({"faults": self._watched.faults.as_json()})
+
+    async def _add_fault(self, asked: dict[str, Any]) -> web.Response:
+        self._watched.faults.add(Fault(**asked))
+        return _json({"faults": self._watched.faults.as_json()})
+
+    async def _clear_faults(self, request: web.Request) -> web.Response:
+        self._watched.faults.clear()
+        return _json({"faults": []})
+
+    async def _expire(self, asked: dict[str, Any]) -> web.Response:
+        self._watched.tokens.expire_all()
+        return _json({"ok": True})
+
+    async def _revoke(self, asked: dict[str, Any]) -> web.Response:
+        self._watched.tokens.revoke_all()
+        return _json({"ok": True})
+
+
+class ControlApi(CommonControl):
+    """The switches of an official account, and what its users do and see."""
+
+    def __init__(self, simulator: "WeChatSimulator") -> None:
+        super().__init__(simulator)
+        self._simulator = simulator
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            *super().routes(),
+            web.get("/_control/customers/{openid}", self._customer),
+            web.post("/_control/push", _json_only(self._push)),
+        ]
 
     async def _customer(self, request: web.Request) -> web.Response:
         openid = request.match_info["openid"]
@@ -72,25 +124,6 @@ class ControlApi:
                 "bubbles": [asdict(bubble) for bubble in customer.bubbles],
             }
         )
-
-    async def _faults(self, request: web.Request) -> web.Response:
-        return _json({"faults": self._simulator.faults.as_json()})
-
-    async def _add_fault(self, asked: dict[str, Any]) -> web.Response:
-        self._simulator.faults.add(Fault(**asked))
-        return _json({"faults": self._simulator.faults.as_json()})
-
-    async def _clear_faults(self, request: web.Request) -> web.Response:
-        self._simulator.faults.clear()
-        return _json({"faults": []})
-
-    async def _expire(self, asked: dict[str, Any]) -> web.Response:
-        self._simulator.tokens.expire_all()
-        return _json({"ok": True})
-
-    async def _revoke(self, asked: dict[str, Any]) -> web.Response:
-        self._simulator.tokens.revoke_all()
-        return _json({"ok": True})
 
     async def _push(self, asked: dict[str, Any]) -> web.Response:
         """Let a user act, and answer when the push has ended.

@@ -11,7 +11,6 @@ from aiohttp import web
 
 from sandbox.http import only_loopback, serve
 from sandbox.journal import Clock, Journal
-from sandbox.phones import switch_routes
 from sandbox.wechat import messages
 from sandbox.wechat.api import MAX_REQUEST_BYTES, PlatformApi
 from sandbox.wechat.control import ControlApi
@@ -148,7 +147,6 @@ class WeChatSimulator:
         app = web.Application(middlewares=[only_loopback], client_max_size=MAX_REQUEST_BYTES)
         app.add_routes(self._api.routes())
         app.add_routes(self._control.routes())
-        app.add_routes(switch_routes(self.board))
         self._runner, self.port = await serve(app, host, port)
 
     async def stop(self) -> None:
@@ -359,9 +357,7 @@ class WeChatSimulator:
         Raises:
             TimeoutError: none came.
         """
-        return await self.customers.wait_for(
-            openid, lambda bubble: bubble.author == "account" and bubble.number > after, timeout
-        )
+        return await self.customers.wait_for_answer(openid, after=after, timeout=timeout)
 
     # Faults --------------------------------------------------------------
 

@@ -119,6 +119,23 @@ def window_switch(close: Callable[[str], None]) -> Switch:
     )
 
 
+def range_switch(take_out: Callable[[str], None]) -> Switch:
+    """Enterprise WeChat has no reply window; a member may lose sight of the app instead."""
+
+    def act(asked: Mapping[str, str]) -> None:
+        take_out(asked["customer"])
+
+    return Switch(
+        "close_window",
+        Words("Take the app away", "移出可见范围"),
+        Words(
+            "This member may not see the app until they write again: what is sent is invaliduser.",
+            "此成员看不到应用，直到再次来信：发送得到 invaliduser。",
+        ),
+        act,
+    )
+
+
 def push_switches(pusher: Pusher) -> tuple[Switch, ...]:
     """Delivery of pushes: twice, and out of order."""
 

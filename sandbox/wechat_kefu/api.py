@@ -35,9 +35,17 @@ class KefuApi(Calls):
     """
 
     def __init__(
-        self, *, desks: Desks, phones: Customers, clock: Clock, names: dict[str, str], **common: Any
+        self,
+        *,
+        desks: Desks,
+        phones: Customers,
+        clock: Clock,
+        names: dict[str, str],
+        unionids: dict[str, str],
+        **common: Any,
     ) -> None:
         super().__init__(**common)
+        self._unionids = unionids
         self._desks = desks
         self._phones = phones
         self._clock = clock
@@ -108,7 +116,7 @@ class KefuApi(Calls):
             self._journal.write("send", customer=customer, errcode=error.code)
             raise
         own = msgid or f"platform{self._pages}_{len(self._journal)}"
-        self._phones.show(str(customer), "account", shown.kind, shown.text, choices=shown.choices)
+        self._phones.show(str(customer), "account", shown.kind, shown.text, **shown.more)
         self._journal.write(
             "send", customer=customer, errcode=0, msgid=own, msgtype=shown.kind, text=shown.text
         )
@@ -124,7 +132,7 @@ class KefuApi(Calls):
         except PlatformError as error:
             self._journal.write("send_on_event", errcode=error.code)
             raise
-        self._phones.show(code.customer, "account", shown.kind, shown.text, choices=shown.choices)
+        self._phones.show(code.customer, "account", shown.kind, shown.text, **shown.more)
         self._journal.write("send_on_event", errcode=0, on=code.kind, text=shown.text)
         return {"msgid": msgid or f"platform_{len(self._journal)}"}
 
@@ -153,12 +161,20 @@ class KefuApi(Calls):
         if not isinstance(wanted, list) or not 0 < len(wanted) <= 100:
             raise PlatformError(40058, "external_userid_list")
         known = [one for one in wanted if one in self._names]
-        found = [
-            {"external_userid": one, "nickname": self._names[one], "avatar": "", "gender": 0}
-            for one in known
-        ]
+        found = [self._profile(one) for one in known]
         unknown = [one for one in wanted if one not in self._names]
         return {"customer_list": found, "invalid_external_userid": unknown}
+
+    def _profile(self, customer: str) -> Answer:
+        """``unionid`` stands there only where an Open Platform account is bound."""
+        union = self._unionids.get(customer)
+        return {
+            "external_userid": customer,
+            "nickname": self._names[customer],
+            "avatar": "",
+            "gender": 0,
+            **({"unionid": union} if union else {}),
+        }
 
     async def _accounts(self, request: web.Request) -> Answer:
         asked = await asked_of(request)

@@ -10,6 +10,7 @@ from typing import Any
 
 from sandbox.journal import Clock
 from sandbox.wechat.errors import PlatformError
+from sandbox.wechat.mixing import LONGEST_WAIT_SECONDS
 
 NOBODYS, HUBS, QUEUED, SERVED, ENDED = range(5)
 STEPS: dict[int, frozenset[int]] = {
@@ -54,10 +55,11 @@ class Code:
 
 @dataclass(slots=True)
 class Desk:
-    """One customer-service account (``open_kfid``)."""
+    """One customer-service account (``open_kfid``); *first* is the place of its first item."""
 
     open_kfid: str
     name: str
+    first: int = 0
     items: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
     sessions: dict[str, Session] = field(default_factory=dict)
     tokens: dict[str, float] = field(default_factory=dict)
@@ -75,12 +77,21 @@ class Desks:
         self._desks: dict[str, Desk] = {}
         self._codes: dict[str, Code] = {}
         self._numbers = 0
+        self._held: list[tuple[float, Desk, dict[str, Any]]] = []
+        self.twice = 0
+        """How many of the next items come twice, under the same id."""
+        self.mixed = 0
+        """How many of the next items are overtaken by the one after them."""
 
-    def open(self, name: str = "desk") -> str:
-        """A new desk; returns its ``open_kfid``."""
-        open_kfid = f"wk{secrets.token_urlsafe(20)}"
-        self._desks[open_kfid] = Desk(open_kfid, name)
-        return open_kfid
+    def open(self, name: str = "desk", open_kfid: str | None = None, *, first: int = 0) -> str:
+        """A new desk; returns its ``open_kfid``.
+
+        A desk that is opened again by another process begins at a *first* that no cursor has
+        reached yet: the platform's feed never begins anew.
+        """
+        own = open_kfid or f"wk{secrets.token_urlsafe(20)}"
+        self._desks[own] = Desk(own, name, first)
+        return own
 
     def all(self) -> list[Desk]:
         """Every desk, in the order in which they were opened."""
@@ -118,8 +129,34 @@ class Desks:
         now = self._clock()
         stamped = {"msgid": f"kf{self._numbers:010}{secrets.token_hex(16)}", "send_time": int(now)}
         stamped |= item
-        desk.items.append((now, stamped))
+        overtaken, self._held = self._held, []
+        if not overtaken and self.mixed > 0:
+            self.mixed -= 1
+            self._held.append((now, desk, stamped))
+            return stamped
+        copies = 2 if self.twice > 0 else 1
+        self.twice -= copies - 1
+        desk.items += [(now, stamped)] * copies
+        for _, place, late in overtaken:
+            place.items.append((now, late))
         return stamped
+
+    def _let_go(self) -> None:
+        """An item that nothing has overtaken for ten seconds goes its way."""
+        now = self._clock()
+        waiting, self._held = self._held, []
+        for since, desk, item in waiting:
+            if since + LONGEST_WAIT_SECONDS <= now:
+                desk.items.append((now, item))
+            else:
+                self._held.append((since, desk, item))
+
+    def close_window(self, customer: str) -> None:
+        """Nothing may be said to *customer* any more (95002); an empty text: to nobody."""
+        for desk in self._desks.values():
+            for own, session in desk.sessions.items():
+                if customer in ("", own):
+                    session.last_message_at = self._clock() - WINDOW_SECONDS - 1
 
     def page(
         self, desk: Desk, cursor: object, limit: int
@@ -129,13 +166,14 @@ class Desks:
         Raises:
             PlatformError: 40058, the cursor is not one of this desk's.
         """
-        start = _read_cursor(cursor, desk) if cursor else 0
+        self._let_go()
+        start = max(_read_cursor(cursor, desk) - desk.first, 0) if cursor else 0
         oldest = self._clock() - KEPT_SECONDS
         while start < len(desk.items) and desk.items[start][0] < oldest:
             start += 1
-        end = min(start + limit, len(desk.items))
+        end = max(start, min(start + limit, len(desk.items)))
         items = [item for _, item in desk.items[start:end]]
-        return items, _cursor(end, desk), end < len(desk.items)
+        return items, _cursor(desk.first + end, desk), end < len(desk.items)
 
     def new_token(self, desk: Desk) -> str:
         """What a bell brings; good for ten minutes."""

@@ -5,7 +5,7 @@ Source: https://developer.work.weixin.qq.com/document/path/94670
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.wechat.errors import PlatformError
@@ -24,6 +24,13 @@ class Shown:
     kind: str
     text: str
     choices: tuple[tuple[str, str], ...] = ()
+    media_id: str | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """The rest of the bubble."""
+        return {"media_url": self.media_id, "choices": self.choices, "details": dict(self.details)}
 
 
 def checked_id(asked: Mapping[str, Any]) -> str | None:
@@ -69,7 +76,8 @@ def _text(content: Mapping[str, Any], media: MediaStore) -> Shown:
 
 def _file(kind: str) -> Callable[[Mapping[str, Any], MediaStore], Shown]:
     def check(content: Mapping[str, Any], media: MediaStore) -> Shown:
-        return Shown(kind, f"[{kind}] {media.get(content.get('media_id'), kind).filename}")
+        found = media.get(content.get("media_id"), kind)
+        return Shown(kind, f"[{kind}] {found.filename}", media_id=found.media_id)
 
     return check
 
@@ -80,7 +88,7 @@ def _link(content: Mapping[str, Any], media: MediaStore) -> Shown:
     if len(str(content.get("desc") or "").encode()) > 512:
         raise PlatformError(40058, "desc exceed max length 512")
     title, url = required(content, "title", 128), required(content, "url", 2048)
-    return Shown("link", f"{title} {url}")
+    return Shown("link", f"{title} {url}", details={"description": str(content.get("desc") or "")})
 
 
 def _mini_program(content: Mapping[str, Any], media: MediaStore) -> Shown:
@@ -111,7 +119,10 @@ def _menu(content: Mapping[str, Any], media: MediaStore) -> Shown:
     head = content.get("head_content") or ""
     if not isinstance(head, str) or len(head.encode()) > 1024:
         raise PlatformError(40058, "head_content")
-    return Shown("msgmenu", head, choices)
+    tail = content.get("tail_content") or ""
+    if not isinstance(tail, str) or len(tail.encode()) > 1024:
+        raise PlatformError(40058, "tail_content")
+    return Shown("msgmenu", head, choices, details={"footer": tail})
 
 
 def _menu_item(item: Mapping[str, Any]) -> tuple[str, str]:

@@ -9,12 +9,16 @@ from aiohttp import web
 
 from sandbox.http import only_loopback, serve
 from sandbox.journal import Clock, Journal
+from sandbox.phones import NotPossible
+from sandbox.wechat.control import CommonControl
 from sandbox.wechat.customers import Bubble, Customers
 from sandbox.wechat.faults import Fault, FaultBox, FaultKind
 from sandbox.wechat.messages import UserAction
 from sandbox.wechat.push import Pusher, PushResult, UrlCheck
+from sandbox.wechat.switches import family_board, window_switch
 from sandbox.wechat_kefu.api import KefuApi
 from sandbox.wechat_kefu.desks import ENDED, SERVED, Desks
+from sandbox.wechat_kefu.switches import desk_switches, feed_switches, pending_items
 from sandbox.wecom.calls import CorpTokens
 from sandbox.wecom.media import CorpMediaStore
 from sandbox.wecom.push import CorpCredentials, CorpPushBuilder
@@ -50,6 +54,7 @@ class KefuSimulator:
         self.faults = FaultBox()
         self.desks = Desks(clock)
         self.names: dict[str, str] = {}
+        self.unionids: dict[str, str] = {}
         self.builder = CorpPushBuilder(self.credentials, clock)
         self.pusher = Pusher(self.builder, self.journal, time_scale=time_scale)
         self.api = KefuApi(
@@ -57,6 +62,7 @@ class KefuSimulator:
             phones=self.phones,
             clock=clock,
             names=self.names,
+            unionids=self.unionids,
             corp_id=self.credentials.corp_id,
             secret=self.credentials.secret,
             tokens=self.tokens,
@@ -64,6 +70,15 @@ class KefuSimulator:
             faults=self.faults,
             journal=self.journal,
         )
+        self.board = family_board(
+            self.faults,
+            self.tokens,
+            own=(window_switch(self.desks.close_window), *desk_switches(self)),
+            delivery=feed_switches(self.desks),
+            well_again=self._be_well,
+            pending=lambda: pending_items(self.desks),
+        )
+        self._control = CommonControl(self)
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -76,6 +91,7 @@ class KefuSimulator:
         """Listen; port 0 picks a free one."""
         app = web.Application(middlewares=[only_loopback], client_max_size=MAX_REQUEST_BYTES)
         app.add_routes(self.api.routes())
+        app.add_routes(self._control.routes())
         self._runner, self.port = await serve(app, host, port)
 
     async def stop(self) -> None:
@@ -88,17 +104,27 @@ class KefuSimulator:
 
     # -- customers -----------------------------------------------------------------------------------
 
-    def meet(self, name: str) -> str:
+    def meet(self, name: str, customer: str | None = None, *, unionid: str | None = None) -> str:
         """A new customer; returns the ``external_userid``."""
-        customer = f"wm{secrets.token_urlsafe(20)}"
-        self.names[customer] = name
-        return customer
+        own = customer or f"wm{secrets.token_urlsafe(20)}"
+        self.names[own] = name
+        if unionid:
+            self.unionids[own] = unionid
+        return own
 
     def write(self, desk: str, customer: str, kind: str = "text", /, **content: Any) -> Any:
         """A customer writes: ``write(desk, lin, content="在吗？")``; the item in the feed."""
         place = self.desks.get(desk)
         self.desks.customer_wrote(place, customer)
-        self.phones.show(customer, "user", kind, str(content.get("content") or f"[{kind}]"))
+        said = str(content.get("content") or content.get("title") or f"[{kind}]")
+        self.phones.show(
+            customer,
+            "user",
+            kind,
+            said,
+            media_url=content.get("media_id"),
+            details={name: one for name, one in content.items() if isinstance(one, str)},
+        )
         return self._item(desk, customer, 3, kind, content)
 
     def send_file(self, desk: str, customer: str, kind: str, content: bytes = SMALL_JPEG) -> Any:
@@ -123,6 +149,18 @@ class KefuSimulator:
     def recall(self, desk: str, customer: str, msgid: str) -> Any:
         """A customer takes a message back."""
         return self.happen(desk, customer, "user_recall_msg", recall_msgid=msgid)
+
+    def recall_last(self, desk: str, customer: str) -> Any:
+        """A customer takes the last message back.
+
+        Raises:
+            NotPossible: there is none.
+        """
+        for item in reversed(self.feed(desk)):
+            if item.get("external_userid") == customer and item["origin"] == 3:
+                self.phones.show(customer, "system", "recall", "您撤回了一条消息")
+                return self.recall(desk, customer, item["msgid"])
+        raise NotPossible("nothing has been said yet")
 
     # -- servicers and the platform ------------------------------------------------------------------
 
@@ -161,6 +199,9 @@ class KefuSimulator:
     ) -> Any:
         item = {"open_kfid": desk, "external_userid": customer, "origin": origin, **more}
         return self.desks.add(self.desks.get(desk), {**item, "msgtype": kind, kind: content})
+
+    def _be_well(self) -> None:
+        self.desks.twice = self.desks.mixed = 0
 
     # -- the bell ------------------------------------------------------------------------------------
 

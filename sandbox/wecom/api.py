@@ -6,15 +6,16 @@ Source: https://developer.work.weixin.qq.com/document/path/90236
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
 from sandbox.journal import Clock
-from sandbox.wechat.customers import Customers
 from sandbox.wechat.media import MediaStore
 from sandbox.wecom.calls import Answer, Calls, asked_of, required
 from sandbox.wecom.errors import PlatformError
+from sandbox.wecom.members import Members
 
 __all__ = ["WeComApi"]
 
@@ -27,7 +28,7 @@ LONGEST_CHECK_SECONDS = 4 * 3600
 class WeComApi(Calls):
     """``/cgi-bin/*`` for one app."""
 
-    def __init__(self, agent_id: int, *, members: Customers, clock: Clock, **common: Any) -> None:
+    def __init__(self, agent_id: int, *, members: Members, clock: Clock, **common: Any) -> None:
         super().__init__(**common)
         self._agent_id = agent_id
         self._members = members
@@ -55,10 +56,10 @@ class WeComApi(Calls):
         try:
             if asked.get("agentid") != self._agent_id:
                 raise PlatformError(40056)
-            kind, text, choices = _checked(asked, self._media)
+            kind, shown = _checked(asked, self._media)
             if not named:
                 raise PlatformError(82001)
-            reached = [one for one in named if one in self._members]
+            reached = [one for one in named if self._members.may_see(one)]
             if not reached:
                 raise PlatformError(81013)
             repeated = self._is_repeat(asked)
@@ -67,10 +68,12 @@ class WeComApi(Calls):
             self._journal.write("send", to=named, errcode=error.code)
             raise
         for one in () if repeated else reached:
-            self._members.show(one, "account", kind, text, choices=choices)
-        invalid = "|".join(one.lower() for one in named if one not in self._members)
+            self._members.show(one, "account", kind, shown.text, **shown.more)
+        invalid = "|".join(one.lower() for one in named if one not in reached)
         message_id = secrets.token_urlsafe(32)
-        self._journal.write("send", to=named, errcode=0, msgtype=kind, text=text, repeated=repeated)
+        self._journal.write(
+            "send", to=named, errcode=0, msgtype=kind, text=shown.text, repeated=repeated
+        )
         return {"invaliduser": invalid, "invalidparty": "", "invalidtag": "", "msgid": message_id}
 
     def _is_repeat(self, asked: Mapping[str, Any]) -> bool:
@@ -94,11 +97,22 @@ class WeComApi(Calls):
             self._tasks.add(task)
 
 
-Checked = tuple[str, str, tuple[tuple[str, str], ...]]
+class Shown(NamedTuple):
+    """How an accepted message looks on the phone."""
+
+    text: str
+    media_id: str | None = None
+    choices: tuple[tuple[str, str], ...] = ()
+    details: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """The rest of the bubble."""
+        return {"media_url": self.media_id, "choices": self.choices, "details": dict(self.details)}
 
 
-def _checked(asked: Mapping[str, Any], media: MediaStore) -> Checked:
-    """Kind, readable text and choices of a message.
+def _checked(asked: Mapping[str, Any], media: MediaStore) -> tuple[str, Shown]:
+    """Kind and looks of a message.
 
     Raises:
         PlatformError: the code that the platform gives for the fault.
@@ -110,11 +124,7 @@ def _checked(asked: Mapping[str, Any], media: MediaStore) -> Checked:
     content = asked.get(str(kind))
     if not isinstance(content, dict):
         raise PlatformError(47001, f"no object under {kind}")
-    text, choices = check(content, media)
-    return str(kind), text, choices
-
-
-Shown = tuple[str, tuple[tuple[str, str], ...]]
+    return str(kind), check(content, media)
 
 
 def _text(content: Mapping[str, Any], media: MediaStore) -> Shown:
@@ -122,26 +132,27 @@ def _text(content: Mapping[str, Any], media: MediaStore) -> Shown:
     said = content.get("content")
     if not isinstance(said, str) or not said:
         raise PlatformError(44004)
-    return said.encode()[:MAX_TEXT_BYTES].decode("utf-8", "ignore"), ()
+    return Shown(said.encode()[:MAX_TEXT_BYTES].decode("utf-8", "ignore"))
 
 
 def _file(kind: str) -> Callable[[Mapping[str, Any], MediaStore], Shown]:
     def check(content: Mapping[str, Any], media: MediaStore) -> Shown:
-        return f"[{kind}] {media.get(content.get('media_id'), kind).filename}", ()
+        found = media.get(content.get("media_id"), kind)
+        return Shown(f"[{kind}] {found.filename}", found.media_id)
 
     return check
 
 
 def _textcard(content: Mapping[str, Any], media: MediaStore) -> Shown:
-    required(content, "description", 512)
-    return f"{required(content, 'title', 128)} {required(content, 'url', 2048)}", ()
+    url, said = required(content, "url", 2048), required(content, "description", 512)
+    return Shown(f"{required(content, 'title', 128)} {url}", details={"description": said})
 
 
 def _news(content: Mapping[str, Any], media: MediaStore) -> Shown:
     articles = content.get("articles")
     if not isinstance(articles, list) or not 0 < len(articles) <= MAX_ARTICLES:
         raise PlatformError(45008)
-    return f"{required(articles[0], 'title', 128)} {required(articles[0], 'url', 2048)}", ()
+    return Shown(f"{required(articles[0], 'title', 128)} {required(articles[0], 'url', 2048)}")
 
 
 def _card(content: Mapping[str, Any], media: MediaStore) -> Shown:
@@ -154,7 +165,8 @@ def _card(content: Mapping[str, Any], media: MediaStore) -> Shown:
     if not isinstance(buttons, list) or not 0 < len(buttons) <= 6:
         raise PlatformError(40058, "button_list")
     choices = tuple((required(one, "key", 1024), required(one, "text")) for one in buttons)
-    return required(content.get("main_title") or {}, "title"), choices
+    title = required(content.get("main_title") or {}, "title")
+    return Shown(title, None, choices, {"task_id": task})
 
 
 _CHECKS: dict[str, Callable[[Mapping[str, Any], MediaStore], Shown]] = {

@@ -10,14 +10,17 @@ from aiohttp import web
 from sandbox.http import only_loopback, serve
 from sandbox.journal import Clock, Journal
 from sandbox.wechat import messages
-from sandbox.wechat.customers import Bubble, Customers
+from sandbox.wechat.control import CommonControl
+from sandbox.wechat.customers import Bubble
 from sandbox.wechat.faults import Fault, FaultBox, FaultKind
 from sandbox.wechat.messages import StampedAction, UserAction
 from sandbox.wechat.push import Pusher, PushResult, UrlCheck
+from sandbox.wechat.switches import calm, family_board, pending_pushes, push_switches, range_switch
 from sandbox.wechat.wire import Field
 from sandbox.wecom.api import WeComApi
 from sandbox.wecom.calls import CorpTokens
 from sandbox.wecom.media import CorpMediaStore
+from sandbox.wecom.members import Members
 from sandbox.wecom.push import CorpCredentials, CorpPushBuilder
 
 __all__ = ["WeComSimulator"]
@@ -46,7 +49,7 @@ class WeComSimulator:
         self.callback_url = callback_url
         self.clock = clock
         self.journal = Journal(journal_path, clock=clock)
-        self.members = Customers(clock)
+        self.members = Members(clock)
         self.media = CorpMediaStore(clock)
         self.tokens = CorpTokens(clock)
         self.faults = FaultBox()
@@ -63,6 +66,15 @@ class WeComSimulator:
             faults=self.faults,
             journal=self.journal,
         )
+        self.board = family_board(
+            self.faults,
+            self.tokens,
+            own=(range_switch(self.members.take_out),),
+            delivery=push_switches(self.pusher),
+            well_again=lambda: calm(self.pusher),
+            pending=lambda: pending_pushes(self.pusher),
+        )
+        self._control = CommonControl(self)
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -75,6 +87,7 @@ class WeComSimulator:
         """Listen; port 0 picks a free one."""
         app = web.Application(middlewares=[only_loopback], client_max_size=MAX_REQUEST_BYTES)
         app.add_routes(self._api.routes())
+        app.add_routes(self._control.routes())
         self._runner, self.port = await serve(app, host, port)
 
     async def stop(self) -> None:
@@ -96,7 +109,15 @@ class WeComSimulator:
         author: Any = "system" if action.is_event else "user"
         kind = str(action.fields.get("Event") or action.fields["MsgType"])
         if action.openid:
-            self.members.show(action.openid, author, kind, action.summary)
+            self.members.take_in(action.openid)
+            self.members.show(
+                action.openid,
+                author,
+                kind,
+                action.summary,
+                media_url=action.media_id,
+                details=dict(action.fields),
+            )
         return self.builder.stamp(action)
 
     async def push_stamped(self, stamped: StampedAction, *, to: str | None = None) -> PushResult:
@@ -118,8 +139,18 @@ class WeComSimulator:
         media = self.media.put("voice", "voice.amr", content)
         return await self.push(messages.voice(userid, media.media_id))
 
-    async def push_location(self, userid: str, latitude: float, longitude: float) -> PushResult:
-        return await self.push(messages.location(userid, latitude, longitude, "here"))
+    async def push_video(self, userid: str, content: bytes = b"\0\0\0\x18ftypmp42") -> PushResult:
+        media = self.media.put("video", "video.mp4", content)
+        thumb = self.media.put("image", "thumb.jpg", SMALL_JPEG)
+        return await self.push(messages.video(userid, media.media_id, thumb.media_id))
+
+    async def push_link(self, userid: str, title: str, url: str) -> PushResult:
+        return await self.push(messages.link(userid, title, "", url))
+
+    async def push_location(
+        self, userid: str, latitude: float, longitude: float, label: str = "here"
+    ) -> PushResult:
+        return await self.push(messages.location(userid, latitude, longitude, label))
 
     async def push_event(self, userid: str, name: str, **fields: Field) -> PushResult:
         """An event: ``push_event("lin", "click", EventKey="help")``."""

@@ -6,7 +6,6 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -296,18 +295,15 @@ async def test_check_lets_a_stopped_account_run_again(
     await wechat.stop()
 
 
-async def test_a_demo_that_fails_says_so_in_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_demo_that_fails_says_so_in_one_sentence(tmp_path: Path) -> None:
     """With the end of the log, and without a traceback."""
 
-    async def fails(*_facts: object, **_more: object) -> None:
-        raise TimeoutError("no answer")
+    class Fails:
+        async def join(self, token: str) -> None:
+            raise TimeoutError("no answer")
 
-    monkeypatch.setattr("sandbox.demo.run_demo", fails)
     up = _Up(tmp_path, None, {}, 1, True)
     up.log.write_text("the last words\n")
-    async with AsyncExitStack() as stack:
-        with pytest.raises(ServerError, match="did not come back") as told:
-            await up._start_demo((None, None), load(None, {}), "token", stack)
+    with pytest.raises(ServerError, match="did not come back") as told:
+        await up._show_demo(Fails(), load(None, {}), "token")
     assert str(told.value).endswith("the last words")

@@ -25,6 +25,7 @@ _FILES: Mapping[str, str] = {
     "docs.html": "text/html",
     "docs.css": "text/css",
     "docs.js": "text/javascript",
+    "docs.svg": "image/svg+xml",
 }
 
 
@@ -82,7 +83,7 @@ async def show_docs(_call: Call[Nothing, Nothing]) -> web.Response:
     problems=(404,),
 )
 async def show_docs_file(call: Call[Nothing, Nothing]) -> web.Response:
-    """Fetch the style and the script of that page."""
+    """Fetch the style, the script and the sign of that page."""
     if call.path["file"] not in _FILES:
         raise not_found()
     return _file(call.path["file"])
