@@ -1,6 +1,5 @@
 """Publishing events: the feed, and a delivery for each destination that takes them."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -51,21 +50,12 @@ async def publish(
     if not events:
         return frozenset()
     ids = [new_id() for _ in events]
-    await rows.insert_events(tx, ids, events, [_encode(event, at) for event in events], at)
     addressed = [
-        (name, _lane_of(event), event_id)
+        rows.Addressed(name, _lane_of(event), event_id)
         for event, event_id in zip(events, ids, strict=True)
         for name, plan in settings.destinations.items()
         if plan.takes(event.queue, event.type)
     ]
-    if not addressed:
-        return frozenset()
-    counts = Counter((name, lane) for name, lane, _ in addressed)
-    lanes = await rows.raise_wanted(tx, "deliver", counts)
-    following = {key: wanted - counts[key] for key, (_, wanted) in lanes.items()}
-    deliveries = []
-    for name, lane, event_id in addressed:
-        following[name, lane] += 1
-        deliveries.append((lanes[name, lane][0], following[name, lane], name, event_id))
-    await rows.insert_deliveries(tx, deliveries, at)
-    return frozenset(name for name, _, _ in addressed)
+    bodies = [_encode(event, at) for event in events]
+    await rows.publish_events(tx, ids, events, bodies, addressed, at)
+    return frozenset(one.destination for one in addressed)

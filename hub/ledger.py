@@ -39,7 +39,7 @@ def is_windowed(capabilities: Capabilities) -> bool:
 
 
 async def open_allowances(tx: Transaction, opened: Sequence[tuple[UUID, str, Allowance]]) -> None:
-    """Enter allowances: (conversation, account, allowance), in one or two statements for all.
+    """Enter allowances: (conversation, account, allowance), in one statement for all.
 
     Each trigger counts once: an allowance of the same conversation, trigger and key is known already
     and keeps what is left of it. The newest of a group closes the others of that group.

@@ -50,7 +50,7 @@ MAX_CRASHES = 3
 LONE_CRASHES = 2
 RENEW_S = 10.0
 POLL_S = 1.0
-PACE_S = 0.008
+PACE_S = 0.016
 """Batches start no closer together: at a moderate rate fewer and larger ones cost half as much."""
 RACES = 10
 
@@ -288,10 +288,12 @@ class Ingester:
     ) -> Filed:
         choose = self._choose(settings)
 
-        async def work(tx: Transaction) -> Filed:
-            return await file_batch(tx, settings, choose, claimed, reads, self._core.clock())
+        for attempt in range(RACES):
 
-        for _ in range(RACES):
+            async def work(tx: Transaction, look: bool = attempt > 0) -> Filed:
+                now = self._core.clock()
+                return await file_batch(tx, settings, choose, claimed, reads, now, look=look)
+
             with contextlib.suppress(Raced):
                 return await self._core.db.transaction(work)
         raise RuntimeError("other processes kept filing the same messages")

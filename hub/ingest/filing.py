@@ -29,7 +29,7 @@ from hub.settings import Settings
 from hub.store import Transaction
 from hub.store import filing as rows
 from hub.store.filing import ConversationRow, NewMessage
-from hub.store.inbox import Claimed, InboxRow, finish, release_partitions, short_key
+from hub.store.inbox import Claimed, InboxRow, finish, note, short_key
 from hub.text import clean, single_line
 
 __all__ = ["Choose", "Facts", "Filed", "Raced", "Read", "file_batch"]
@@ -116,6 +116,7 @@ class _Batch:
         self.urgent: list[outbox.Urgent] = []
         self.spoken: set[UUID] = set()
         self.menus: dict[rows.Pick, UUID] = {}
+        self.awaited: set[UUID] = set()  # of those, where replies wait for the customer
 
     # -- who and where -------------------------------------------------------------------------------
 
@@ -125,14 +126,16 @@ class _Batch:
             (read.row.account, short_key(hint)) for read, one in said for hint in one.thread_hints
         ]
         self.threads = await rows.find_threads(self.tx, hints)
-        placed = [(read, one) for read, one in said if one.sender and one.conversation]
-        names: dict[Address, str | None] = {}
-        for _, one in placed:  # whoever is named once in a batch has a name
-            names[_home(one)] = names.get(_home(one)) or _name(one)
-        self.contacts = await rows.contacts_of(self.tx, names, self.now)
+        placed = [(read, one) for read, one in said if _has_place(one)]
         keys = {key for read, one in placed for key in _keys(read.row.account, one)}
         for conversation in await rows.lock_conversations(self.tx, keys, self.threads.values()):
             self._add(conversation)
+        names: dict[Address, str | None] = {}
+        for read, one in placed:
+            place = self._place(read, one)
+            if place and place[1] is None:  # whoever is named once in a batch has a name
+                names[_home(one)] = names.get(_home(one)) or _name(one)
+        self.contacts = await rows.contacts_of(self.tx, names, self.now)
 
     async def find_menus(self, said: Sequence[tuple[Read, Message | Notice]]) -> None:
         """Find our menus that customers have picked from, for platforms that name the choice only."""
@@ -150,25 +153,37 @@ class _Batch:
 
     def conversation_of(self, read: Read, one: Message | Notice) -> ConversationRow | None:
         """The conversation that *one* belongs to, made when it is the first; None: it has none."""
-        if not one.sender or not one.conversation or not one.conversation.thread_key:
+        place = self._place(read, one)
+        if place is None:
+            return None
+        key, found = place
+        return found or self._new(read, one, key)
+
+    def _place(
+        self, read: Read, one: Message | Notice
+    ) -> tuple[tuple[str, str], ConversationRow | None] | None:
+        """The key of the conversation that *one* belongs to, and the conversation if there is one.
+
+        None: it belongs to none, as a notice about a thread that is not known.
+        """
+        if not _has_place(one):
             return None
         account, home = read.row.account, _home(one)
+        own, apart = _keys(account, one)
         for hint in one.thread_hints:
             found = self.by_id.get(self.threads.get((account, short_key(hint)), _NOBODY))
             if found and (found.is_group or found.address == home):
-                return found
+                return own, found
         if isinstance(one, Notice) and one.thread_hints:
             return None
-        own, apart = _keys(account, one)
         found = self.by_key.get(own)
         if found and not found.is_group and found.address != home:
             # A reference to somebody else's thread proves nothing: whoever sends it talks apart.
-            own, found = apart, self.by_key.get(apart)
-        return found or self._new(read, one, own, home)
+            return apart, self.by_key.get(apart)
+        return own, found
 
-    def _new(
-        self, read: Read, one: Message | Notice, key: tuple[str, str], home: Address
-    ) -> ConversationRow:
+    def _new(self, read: Read, one: Message | Notice, key: tuple[str, str]) -> ConversationRow:
+        home = _home(one)
         subject = one.subject if isinstance(one, Message) else None
         made = ConversationRow(
             id=new_id(),
@@ -366,9 +381,8 @@ class _Batch:
             raise Raced
         if await rows.insert_messages(self.tx, self.messages, self.now) < len(self.messages):
             raise Raced
-        await rows.update_conversations(
-            self.tx, sorted(self.changed.values(), key=_by_id), self.now
-        )
+        changed = sorted(self.changed.values(), key=_by_id)
+        self.awaited = self.spoken & await rows.update_conversations(self.tx, changed, self.now)
         await rows.attach(self.tx, self.files, self.now)
         if await rows.insert_notices(self.tx, self.notices, self.now) < len(self.notices):
             raise Raced
@@ -387,6 +401,11 @@ LARGEST_SIZE = (1 << 63) - 1
 
 def _by_id(conversation: ConversationRow) -> bytes:
     return conversation.id.bytes
+
+
+def _has_place(one: Message | Notice) -> bool:
+    """Whether *one* belongs to a conversation at all."""
+    return bool(one.sender and one.conversation and one.conversation.thread_key)
 
 
 def _home(one: Message | Notice) -> Address:
@@ -460,11 +479,14 @@ def _event(
 
 
 async def _fresh(
-    tx: Transaction, said: Sequence[tuple[Read, Message | Notice]]
+    tx: Transaction, said: Sequence[tuple[Read, Message | Notice]], *, look: bool
 ) -> list[tuple[Read, Message | Notice]]:
-    """*said* without what was filed before and without repeats among themselves."""
-    known_messages = await rows.known_messages(tx, _dedupe_keys(said, Message))
-    known_notices = await rows.known_notices(tx, _dedupe_keys(said, Notice))
+    """*said* without repeats among themselves and, when told to *look*, without what was filed before."""
+    known_messages: set[tuple[str, str]] = set()
+    known_notices: set[tuple[str, str]] = set()
+    if look:
+        known_messages = await rows.known_messages(tx, _dedupe_keys(said, Message))
+        known_notices = await rows.known_notices(tx, _dedupe_keys(said, Notice))
     fresh = []
     for read, one in said:
         known = known_messages if isinstance(one, Message) else known_notices
@@ -490,13 +512,18 @@ async def file_batch(
     claimed: Sequence[Claimed],
     reads: Sequence[Read],
     now: datetime,
+    *,
+    look: bool = True,
 ) -> Filed:
     """File *reads*, leaving out those whose partition another process holds by now.
 
+    The inbox leaves out what it has seen, so that what was filed before is rare here: without *look* it is
+    met only when it is inserted.
+
     Raises:
-        Raced: something was made by another process meanwhile; do it again in a new transaction.
+        Raced: something was made meanwhile or, without *look*, before; do it again in a new transaction.
     """
-    ours = await release_partitions(tx, claimed)
+    ours = await finish(tx, claimed, [read.row for read in reads])
     reads = [read for read in reads if read.row.partition_id in ours]
     if not reads:
         return Filed(frozenset(), False, False, 0)
@@ -506,17 +533,17 @@ async def file_batch(
     ]
     await batch.gather(said)
     await batch.find_menus(said)
-    for read, one in await _fresh(tx, said):
+    for read, one in await _fresh(tx, said, look=look):
         if isinstance(one, Message):
             batch.add_message(read, one)
         else:
             batch.add_notice(read, one)
     rung = await batch.write()
     rung |= await _outbound(tx, settings, batch, reads, now)
-    await finish(tx, [read.row.id for read in reads], _notes(reads))
+    await note(tx, _notes(reads))
     return Filed(
         rung,
-        bool(batch.urgent or batch.spoken),
+        bool(batch.urgent or batch.awaited),
         any(one.state == "pending" for *_, one in batch.files),
         len(batch.messages),
     )
@@ -534,7 +561,7 @@ async def _outbound(
         if isinstance(one, Receipt)
     ]
     rung |= await outbox.apply_receipts(tx, settings, receipts, now)
-    return rung | await outbox.release_held(tx, settings, batch.spoken, now)
+    return rung | await outbox.release_held(tx, settings, batch.awaited, now)
 
 
 def _notes(reads: Sequence[Read]) -> dict[int, str]:

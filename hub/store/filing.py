@@ -1,6 +1,7 @@
 """Filing as rows: contacts, conversations and messages, many at a time.
 
-Statements take their locks in the global order: addresses, conversations, lanes; sorted within each.
+Statements take their locks in the global order: conversations, new addresses, new conversations, lanes;
+sorted within each.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -206,17 +207,21 @@ async def make_conversations(
 
 async def update_conversations(
     tx: Transaction, changed: Sequence[ConversationRow], at: datetime
-) -> None:
-    """Write back what filing changed; the rows are locked."""
+) -> set[UUID]:
+    """Write back what filing changed in locked rows; returns those in which replies wait for the customer.
+
+    Nobody can hold a reply back meanwhile, since that takes the conversation's lock too.
+    """
     if not changed:
-        return
-    await tx.fetch(
+        return set()
+    rows = await tx.fetch(
         "UPDATE conversations c SET last_seq = u.seq, last_inbound_at = u.inbound, queue = u.queue, "
         "state = u.state, case_number = u.case_number, subject = u.subject, "
         "reply_context = u.context::jsonb, updated_at = $9 "
         "FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[], $6::int[], "
         "$7::text[], $8::text[]) AS u (id, seq, inbound, queue, state, case_number, subject, context) "
-        "WHERE c.id = u.id",
+        "WHERE c.id = u.id RETURNING c.id, EXISTS (SELECT FROM messages m WHERE m.conversation_id = c.id "
+        "AND m.direction = 'outbound' AND m.status = 'held') AS held",
         [one.id for one in changed],
         [one.last_seq for one in changed],
         [one.last_inbound_at for one in changed],
@@ -227,6 +232,7 @@ async def update_conversations(
         [msgspec.json.encode(one.reply_context).decode() for one in changed],
         at,
     )
+    return {row["id"] for row in rows if row["held"]}
 
 
 class NewMessage(NamedTuple):

@@ -23,6 +23,7 @@ __all__ = [
     "insert_events",
     "keep_partitions",
     "load_checkpoint",
+    "note",
     "park",
     "read_claimed",
     "refile",
@@ -255,6 +256,13 @@ async def keep_partitions(db: Database, claimed: Sequence[Claimed]) -> set[str]:
     return {row["id"] for row in rows}
 
 
+GIVE_UP = """
+UPDATE partitions p SET lease_until = '-infinity'
+FROM (SELECT * FROM unnest($1::text[], $2::bigint[]) AS u (id, epoch) ORDER BY id) c
+WHERE p.id = c.id AND p.epoch = c.epoch RETURNING p.id
+"""
+
+
 async def release_all(db: Database, holders: Sequence[str]) -> None:
     """Give up all that *holders* hold, of which none works on anything now."""
     await db.fetch(
@@ -264,32 +272,41 @@ async def release_all(db: Database, holders: Sequence[str]) -> None:
     )
 
 
-async def release_partitions(where: Database | Transaction, claimed: Sequence[Claimed]) -> set[str]:
-    """Give up the leases that are still ours; returns their ids.
+async def release_partitions(db: Database, claimed: Sequence[Claimed]) -> None:
+    """Give up the leases that are still ours."""
+    await db.fetch(GIVE_UP, [one.id for one in claimed], [one.epoch for one in claimed])
 
-    Within a transaction this is also the fence: the rows stay locked until the commit, and what
-    belongs to a partition that is not returned must not be written.
+
+async def finish(
+    tx: Transaction, claimed: Sequence[Claimed], filed: Sequence[InboxRow]
+) -> set[str]:
+    """Give up the leases that are still ours, and mark the rows *filed* from those partitions.
+
+    Returns the partitions' ids. This is the fence: they stay locked until the commit, and what belongs to
+    one that is not returned must not be written.
     """
-    rows = await where.fetch(
-        "UPDATE partitions p SET lease_until = '-infinity' "
-        "FROM (SELECT * FROM unnest($1::text[], $2::bigint[]) AS u (id, epoch) ORDER BY id) c "
-        "WHERE p.id = c.id AND p.epoch = c.epoch RETURNING p.id",
+    rows = await tx.fetch(
+        f"WITH ours AS ({GIVE_UP}), done AS ("
+        "UPDATE inbox i SET state = 1 FROM unnest($3::bigint[], $4::text[]) AS u (id, partition), ours "
+        "WHERE i.id = u.id AND ours.id = u.partition) SELECT id FROM ours",
         [one.id for one in claimed],
         [one.epoch for one in claimed],
+        [row.id for row in filed],
+        [row.partition_id for row in filed],
     )
     return {row["id"] for row in rows}
 
 
-async def finish(tx: Transaction, ids: Sequence[int], notes: Mapping[int, str]) -> None:
-    """Mark rows as filed; *notes* says of some why nothing came of them."""
-    await tx.fetch("UPDATE inbox SET state = 1 WHERE id = ANY($1::bigint[])", list(ids))
-    if notes:
-        await tx.fetch(
-            "UPDATE inbox i SET error = u.note FROM unnest($1::bigint[], $2::text[]) AS u (id, note) "
-            "WHERE i.id = u.id",
-            list(notes),
-            [clean(note)[:2000] for note in notes.values()],
-        )
+async def note(tx: Transaction, notes: Mapping[int, str]) -> None:
+    """Say of rows why nothing came of them."""
+    if not notes:
+        return
+    await tx.fetch(
+        "UPDATE inbox i SET error = u.note FROM unnest($1::bigint[], $2::text[]) AS u (id, note) "
+        "WHERE i.id = u.id",
+        list(notes),
+        [clean(text)[:2000] for text in notes.values()],
+    )
 
 
 async def count_crash(db: Database, ids: Sequence[int], error: str) -> None:

@@ -52,36 +52,38 @@ class Reserved(NamedTuple):
     turn: int
 
 
+OPEN = """
+WITH given AS (
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                         $8::timestamptz[], $9::timestamptz[], $10::int[])
+        AS u (id, conversation_id, account, trigger, key, grouping, mode, opened_at, until, remaining)
+), fresh AS (
+    SELECT * FROM given g WHERE NOT EXISTS (SELECT FROM allowances a
+        WHERE a.conversation_id = g.conversation_id AND a.trigger = g.trigger AND a.key = g.key)
+), replaced AS (
+    UPDATE allowances a SET closed = true FROM fresh f
+    WHERE a.conversation_id = f.conversation_id AND a.grouping = f.grouping AND NOT a.closed
+      AND a.opened_at <= f.opened_at
+)
+INSERT INTO allowances (id, conversation_id, account, trigger, key, grouping, mode, opened_at, until,
+                        remaining, closed)
+SELECT f.*, f.grouping IS NOT NULL AND (
+    EXISTS (SELECT FROM allowances a WHERE a.conversation_id = f.conversation_id
+            AND a.grouping = f.grouping AND a.opened_at > f.opened_at)
+    OR EXISTS (SELECT FROM fresh n WHERE n.conversation_id = f.conversation_id
+               AND n.grouping = f.grouping AND (n.opened_at, n.id) > (f.opened_at, f.id)))
+FROM fresh f ON CONFLICT (conversation_id, trigger, key) DO NOTHING
+"""
+
+
 async def insert_allowances(tx: Transaction, allowances: Sequence[NewAllowance]) -> None:
-    """Insert those that are new, and close all but the newest of each group that they belong to."""
-    if not allowances:
-        return
-    await tx.fetch(
-        "INSERT INTO allowances (id, conversation_id, account, trigger, key, grouping, mode, opened_at, "
-        "until, remaining, closed) SELECT u.*, false "
-        "FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], "
-        "$8::timestamptz[], $9::timestamptz[], $10::int[]) AS u "
-        "ON CONFLICT (conversation_id, trigger, key) DO NOTHING",
-        [new_id() for _ in allowances],
-        *[list(column) for column in zip(*allowances, strict=True)],
-    )
-    groups = sorted(
-        {(one.conversation_id, one.grouping) for one in allowances if one.grouping}, key=str
-    )
-    if groups:
-        await _close_replaced(tx, groups)
+    """Insert those that are new, and close all but the newest of each group that they belong to.
 
-
-async def _close_replaced(tx: Transaction, groups: Sequence[tuple[UUID, str | None]]) -> None:
-    await tx.fetch(
-        "UPDATE allowances a SET closed = true "
-        "FROM unnest($1::uuid[], $2::text[]) AS u (conversation, grouping) "
-        "WHERE a.conversation_id = u.conversation AND a.grouping = u.grouping AND NOT a.closed "
-        "AND EXISTS (SELECT FROM allowances n WHERE n.conversation_id = a.conversation_id "
-        "AND n.grouping = a.grouping AND (n.opened_at, n.id) > (a.opened_at, a.id))",
-        [conversation for conversation, _ in groups],
-        [grouping for _, grouping in groups],
-    )
+    The conversations are locked.
+    """
+    if allowances:
+        columns = [list(column) for column in zip(*allowances, strict=True)]
+        await tx.fetch(OPEN, [new_id() for _ in allowances], *columns)
 
 
 async def open_rows(reader: Reader, conversations: Iterable[UUID]) -> list[Any]:

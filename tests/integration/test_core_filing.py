@@ -185,7 +185,7 @@ async def test_trouble_of_the_database_parks_nothing(
 ) -> None:
     """A schema that is not migrated yet says nothing about the messages."""
 
-    async def unmigrated(*arguments: Any) -> Any:
+    async def unmigrated(*arguments: Any, **options: Any) -> Any:
         raise asyncpg.UndefinedColumnError("column does not exist")
 
     async with opened(database_url, settings_for()) as core:
