@@ -69,7 +69,7 @@ INSERT INTO allowances (id, conversation_id, account, trigger, key, grouping, mo
                         remaining, closed)
 SELECT f.*, f.grouping IS NOT NULL AND (
     EXISTS (SELECT FROM allowances a WHERE a.conversation_id = f.conversation_id
-            AND a.grouping = f.grouping AND a.opened_at > f.opened_at)
+            AND a.grouping = f.grouping AND NOT a.closed AND a.opened_at > f.opened_at)
     OR EXISTS (SELECT FROM fresh n WHERE n.conversation_id = f.conversation_id
                AND n.grouping = f.grouping AND (n.opened_at, n.id) > (f.opened_at, f.id)))
 FROM fresh f ON CONFLICT (conversation_id, trigger, key) DO NOTHING
