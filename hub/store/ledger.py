@@ -62,8 +62,9 @@ WITH given AS (
         WHERE a.conversation_id = g.conversation_id AND a.trigger = g.trigger AND a.key = g.key)
 ), replaced AS (
     UPDATE allowances a SET closed = true FROM fresh f
-    WHERE a.conversation_id = f.conversation_id AND a.grouping = f.grouping AND NOT a.closed
-      AND a.opened_at <= f.opened_at
+    WHERE a.conversation_id = f.conversation_id AND NOT a.closed
+      AND (a.grouping = f.grouping AND a.opened_at <= f.opened_at
+           OR a.grouping IS NULL AND f.grouping IS NULL AND a.until < f.opened_at)
 )
 INSERT INTO allowances (id, conversation_id, account, trigger, key, grouping, mode, opened_at, until,
                         remaining, closed)
@@ -78,6 +79,8 @@ FROM fresh f ON CONFLICT (conversation_id, trigger, key) DO NOTHING
 
 async def insert_allowances(tx: Transaction, allowances: Sequence[NewAllowance]) -> None:
     """Insert those that are new, and close all but the newest of each group that they belong to.
+
+    One that belongs to none closes those like it that were over by then: there may be one for each message.
 
     The conversations are locked.
     """

@@ -95,6 +95,8 @@ def _forgeries(request: IntakeRequest, name: str) -> Iterator[tuple[str, IntakeR
     where, _, field = name.partition(":")
     if where == "header":
         value = request.headers.get(field, "")
+        if not value:
+            return
         for what, forged in _changes(value):
             yield what, replace(request, headers={**request.headers, field: forged})
         yield "missing", replace(request, headers=_without(dict(request.headers), field))

@@ -45,7 +45,7 @@ class ChannelKit(Struct, frozen=True, kw_only=True):
     platform sends again (the same message; a nonce may differ). *sealed* puts any bytes into a
     genuine request, *event* makes the event of a pulled channel from any bytes, and *samples* are such
     events. *proof* names what carries the proof, as ``query:NAME`` or ``header:name``. *to* is somebody
-    to write to.
+    to write to, *reply_context* what a message of theirs leaves behind for the answer.
     """
 
     channel: Channel
@@ -57,6 +57,7 @@ class ChannelKit(Struct, frozen=True, kw_only=True):
     samples: Sequence[InboundEvent] = ()
     handshake: IntakeRequest | None = None
     proof: Sequence[str] = ()
+    reply_context: Mapping[str, Any] = {}
     platform: Platform | None = None
     sends_by_http: bool = True
 
@@ -87,7 +88,8 @@ class ChannelKit(Struct, frozen=True, kw_only=True):
 
     def reply(self, **content: Any) -> Reply:
         """A reply to *to*."""
-        return Reply(to=self.to, thread_key=self.to.value, **content)
+        kept = {"thread_key": self.to.value, "reply_context": self.reply_context}
+        return Reply(to=self.to, **{**kept, **content})
 
 
 def _secrets(value: Any) -> Iterator[str]:

@@ -183,3 +183,13 @@ async def test_a_turn_is_not_given_again_after_a_refund(db: Database) -> None:
 
     assert (first.turn, second and second.turn) == (1, 2)
     assert await keys(db, conversation) == [("1", 4)]
+
+
+async def test_what_is_over_is_put_away_when_another_opens(db: Database) -> None:
+    """One for each message ever written would be read with every reply."""
+    conversation = new_id()
+    first = NOW - timedelta(hours=100)
+    await enter(db, conversation, allowance("1", opened=first), allowance("2", opened=NOW))
+    await enter(db, conversation, allowance("3", opened=NOW))
+
+    assert await keys(db, conversation) == [("2", 5), ("3", 5)]
