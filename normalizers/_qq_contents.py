@@ -60,7 +60,8 @@ def content_of(scene: str, data: Fields) -> Content:
     if said:
         return Content("text", said)
     if kind in (_TEXT, _QUOTE, _PARALLEL):
-        return Content("text", "[quoted message]" if _elements(data) else "[empty message]")
+        quoted = " ".join(filter(None, map(_element, _elements(data))))
+        return Content("text", f"[quote] {quoted}" if quoted else "[empty message]")
     return Content("unsupported", f"[unsupported message: type {kind[:20]}]")
 
 
@@ -102,7 +103,8 @@ def _mentions(data: Fields) -> Iterator[tuple[str, str, bool]]:
     for one in listed(data.get("mentions"))[:_MAX_ELEMENTS]:
         if isinstance(one, dict):
             own = text_of(one, "member_openid") or text_of(one, "id")
-            yield own, text_of(one, "username"), one.get("is_you") is True
+            is_you = one.get("is_you", one.get("bot"))  # guilds say only that it is a bot
+            yield own, text_of(one, "username"), is_you is True
 
 
 def addresses_bot(kind: str, data: Fields) -> bool:
