@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from adapters._qq_gateway import QqListener
 from adapters._qq_signing import SigningKey
 from hub.channel import (
     Account,
@@ -52,9 +53,11 @@ class QqSettings(Struct, frozen=True, kw_only=True):
         Literal["webhook", "gateway"],
         Meta(description="Events are pushed to us, or come by the WebSocket gateway; never both"),
     ] = "webhook"
-    group_messages: Annotated[
-        Literal["addressed", "all"],
-        Meta(description="In groups and channels: take only what addresses the bot, or all"),
+    groups: Annotated[
+        Literal["addressed", "all", "none"],
+        Meta(
+            description="In groups and channels: take only what addresses the bot, all, or nothing"
+        ),
     ] = "addressed"
     c2c_replies: Annotated[
         int, Meta(ge=1, le=1000, description="Replies that one message of a person allows")
@@ -242,6 +245,7 @@ CHANNEL = Channel(
     settings=QqSettings,
     normalize=normalize,
     adapter=QqAdapter,
+    listener=QqListener,
     sender=QqSender,
     media=QqMedia,
     checker=QqChecker,

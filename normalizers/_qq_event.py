@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from hub.model import InboundEvent
-from normalizers._wechat_fields import listed, read_fields, text_of
+from normalizers._json_fields import read_object
+from normalizers._wechat_fields import listed, text_of
 
 __all__ = ["MESSAGES", "Place", "event_of", "inside", "place_of", "read_event", "time_of"]
 
@@ -53,7 +54,7 @@ class Place(NamedTuple):
 
 def read_event(body: bytes) -> dict[str, Any] | None:
     """The fields of an event; None when it is no JSON object."""
-    return read_fields(body) if body.lstrip()[:1] == b"{" else None
+    return read_object(body) if body.lstrip()[:1] == b"{" else None
 
 
 def inside(fields: Fields, *names: str) -> Fields:

@@ -193,7 +193,10 @@ def _message(one: _Event) -> Result:
     author = inside(data, "author")
     if author.get("bot") is True:
         return Ignored("written by a bot", one.extra)
-    if not addresses_bot(one.kind, data) and one.account.settings.group_messages == "addressed":
+    groups = one.account.settings.groups
+    if groups == "none" and place.is_group:
+        return Ignored("said in a group", {"t": one.kind})
+    if groups == "addressed" and not addresses_bot(one.kind, data):
         return Ignored("said in a group, not to the bot", {"t": one.kind})
     content = content_of(place.scene, data)
     own = text_of(data, "id").strip()

@@ -64,6 +64,7 @@ ERRORS: Mapping[int, type[SendError]] = {
     304049: RateLimited,
     304050: RateLimited,
     40034100: RateLimited,  # [D] active messages
+    100017: RateLimited,  # [O] the gateway's address was asked for too often
     # --- what is answered cannot be answered any more
     304026: WindowClosed,  # [D] msg_id
     304027: WindowClosed,  # [D] msg_id is over
@@ -135,7 +136,7 @@ _EXPLAINED: Mapping[int, str] = {
     40034105: "the bot has no right to write first here: set active_messages to false",
     11298: "the hub's address is not in the bot's list: add it under 开发设置 → IP白名单",
 }
-_PAUSES: Mapping[int, float] = {22009: 5.0, 20028: 2.0, 40034100: 60.0, 100001: 60.0}
+_PAUSES: Mapping[int, float] = {22009: 5.0, 20028: 2.0, 40034100: 60.0, 100001: 60.0, 100017: 60.0}
 
 
 def facts_of(answer: HttpAnswer) -> Mapping[str, Any] | None:

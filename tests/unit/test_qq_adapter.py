@@ -73,9 +73,7 @@ async def test_a_genuine_event_is_taken() -> None:
     assert intake.response.body == b'{"op":12,"d":0}'
 
 
-@pytest.mark.parametrize(
-    "age, taken", [(23.9, True), (24.1, False), (-0.08, True), (-0.09, False)]
-)
+@pytest.mark.parametrize("age, taken", [(23.9, True), (24.1, False), (-0.08, True), (-0.09, False)])
 async def test_an_event_of_another_time_is_refused(age: float, taken: bool) -> None:
     """Older than a day, or more than five minutes ahead; what is newer is caught as a repeat."""
     request = push(EVENT, at=NOW + timedelta(hours=age))
@@ -178,7 +176,9 @@ TOKENS = st.one_of(
     st.from_regex(r"[A-Za-z0-9_\-+/=]{0,60}", fullmatch=True),
     st.sampled_from(["{", '{"op":0}', '0{"op":0,"t":"C2C_MESSAGE_CREATE","d":{}}', "0" * 16]),
 )
-TIMES = st.one_of(st.integers(), st.text(max_size=40), st.from_regex(r"[0-9]{1,30}", fullmatch=True))
+TIMES = st.one_of(
+    st.integers(), st.text(max_size=40), st.from_regex(r"[0-9]{1,30}", fullmatch=True)
+)
 
 
 @settings(max_examples=300, deadline=None)
