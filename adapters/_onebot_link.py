@@ -33,6 +33,9 @@ SEEN = "seen"
 """The checkpoint: when the last frame came, as Unix time."""
 
 SAVE_SEEN_S = 20.0
+ALONE_S = (0.5, 1.0, 2.0, 4.0)
+"""For how long a connection for events waits for the one for actions beside it."""
+
 _MOST_WAITING = 10_000
 _MOST_AT_ONCE = 100
 _REFUSED = ("1401", "1403")
@@ -81,6 +84,7 @@ class Link:
         self._ended = False
         self._beat_s: float | None = None
         self._online = True
+        self._caught_up = False
         self._saved_at = 0.0
 
     def supersede(self) -> None:
@@ -197,7 +201,9 @@ class Link:
                 return
 
     async def _store(self, events: list[InboundEvent], seen_at: datetime) -> None:
-        await self._emit(events, Checkpoint(SEEN, {"at": seen_at.timestamp()}))
+        """The checkpoint moves only when nothing before it is still to be asked for."""
+        seen = Checkpoint(SEEN, {"at": seen_at.timestamp()}) if self._caught_up else None
+        await self._emit(events, seen)
         self._saved_at = seen_at.timestamp()
 
     async def _catch_up(self) -> None:
@@ -206,9 +212,13 @@ class Link:
         seen = await self._emit.checkpoint(SEEN)
         since = seen.get("at") if seen else None
         if not isinstance(since, int | float):
+            self._caught_up = True
             await self._store([], now)
             return
         found = await Missed(self._ask, self._self_id, since).find()
+        if self._ended:
+            return  # the next connection asks again, from the same moment on
+        self._caught_up = True
         events = [
             event_of(msgspec.json.encode(one), cleaned(one), now, "history")
             for one in found.messages
@@ -226,7 +236,12 @@ class Link:
         if self._role is not Role.EVENT:
             return judge(await self.call(action, params, CALL_S))
         question = {"action": action, "params": dict(params), "timeout": CALL_S}
-        return judge(await self._tools.relay.ask(question, timeout=CALL_S + 2.0))
+        for pause in ALONE_S:
+            try:
+                return judge(await self._tools.relay.ask(question, timeout=CALL_S + 2.0))
+            except Unreachable:  # the one for actions is only coming back, too
+                await asyncio.sleep(pause)
+        raise Unreachable("there is no connection for actions")
 
     async def _answer(self, question: Question) -> Question:
         """Make the call that a sender asks for, in this process or another."""

@@ -141,7 +141,7 @@ async def world_of(
     }
     more = WAYS[way].format(**facts)
     config.write_text(CONFIG.format(folder=folder, groups=groups, more=more, **facts))
-    wanted = services or ("ingest", "reply", "listen", "slow")
+    wanted = services or ("ingest", "reply", "listen")
     async with opened(config, "test") as core:
         committer = Committer(core.db, core.bells, max_events=1000, max_bytes=1 << 20, wait_s=1.0)
         await committer.start()
