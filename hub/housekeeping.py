@@ -4,7 +4,7 @@ import structlog
 
 from hub.core import Core
 from hub.store import housekeeping as rows
-from hub.store import relay
+from hub.store import identity, relay
 
 __all__ = ["expire", "retire"]
 
@@ -15,6 +15,7 @@ async def expire(core: Core) -> None:
     """Every minute: what is kept for hours."""
     await rows.forget_keys(core.db)
     await relay.forget(core.db)
+    await identity.mend(core.db)
 
 
 async def retire(core: Core) -> None:

@@ -313,6 +313,8 @@ class Notice(Struct, frozen=True, kw_only=True):
     and lets nothing out against it.
     *thread_hints* are external ids that lead to an existing conversation; a notice that has them
     makes none.
+    *same_as* are other addresses that the platform says are the sender too, such as a ``unionid`` of
+    WeChat; the contacts behind them become one.
     """
 
     channel: str
@@ -332,6 +334,7 @@ class Notice(Struct, frozen=True, kw_only=True):
     allowances: tuple[Allowance, ...] = ()
     drafts: tuple[Draft, ...] = ()
     group: Group | None = None
+    same_as: tuple[Address, ...] = ()
 
 
 class Receipt(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from hub import housekeeping, media
+from hub import housekeeping, identity, media
 from hub.children import Parsers
 from hub.core import Core
 from hub.delivery import Deliverer
@@ -62,6 +62,7 @@ def _services(core: Core, stack: AsyncExitStack) -> dict[str, Serve]:
     replies = ReplyService(core)
     services: dict[str, Serve] = {
         "ingest": ingester.run,
+        "ingest-identity": lambda: identity.run(core),
         "deliver": deliverer.run,
         "reply": replies.run,
         "listen": Listening(core).run,

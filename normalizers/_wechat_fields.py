@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
+from hub.model import Address
 from normalizers._json_fields import cleaned
 
-__all__ = ["identity", "integer", "listed", "number", "read_fields", "text_of"]
+__all__ = ["identity", "integer", "listed", "number", "read_fields", "same_person", "text_of"]
 
 Fields = Mapping[str, Any]
 
@@ -111,3 +112,14 @@ def identity(fields: Fields | None, body: bytes) -> str:
         if not key.endswith(":") and len(key) <= _MAX_KEY and key.isprintable():
             return key
     return f"sha256:{hashlib.sha256(body).hexdigest()}"
+
+
+def same_person(fields: Fields) -> tuple[Address, ...]:
+    """The ``unionid``: one person has the same at every account of one subject (Open Platform account).
+
+    It is there only where the subject has bound its accounts to one.
+
+    Source: https://developers.weixin.qq.com/doc/subscription/guide/product/unionid.html
+    """
+    union = text_of(fields, "unionid").strip()
+    return (Address("wechat_union", "", union),) if union else ()

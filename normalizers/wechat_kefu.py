@@ -27,7 +27,7 @@ from hub.model import (
 from normalizers import wecom
 from normalizers._kefu_contents import Content, Part, content_of
 from normalizers._kefu_item import customer_of, desk_of, item_key
-from normalizers._wechat_fields import integer, read_fields, text_of
+from normalizers._wechat_fields import integer, read_fields, same_person, text_of
 
 __all__ = ["normalize"]
 
@@ -232,6 +232,7 @@ def _profile(item: _Item) -> Notice:
         dedupe_key=item.event.dedupe_key,
         sent_at=item.event.received_at,
         received_at=item.event.received_at,
+        same_as=same_person(item.fields),
         extra=item.extra,
     )
 

@@ -62,7 +62,12 @@ def normalize(event: InboundEvent, account: Account[Any], /) -> Iterator[Result]
         raise RuntimeError("this normalizer cannot")
     elif kind == "notice":
         yield Notice(
-            kind="subscribed", text="subscribed", dedupe_key=said["id"], sent_at=START, **common
+            kind="subscribed",
+            text="subscribed",
+            dedupe_key=said["id"],
+            sent_at=START,
+            same_as=tuple(Address("union", "", one) for one in said.get("same", ())),
+            **common,
         )
     else:
         yield Message(

@@ -324,6 +324,8 @@ class Ingester:
             self._core.bells.ring("reply")
         if filed.media:
             self._core.bells.ring("media")
+        if filed.claims:
+            self._core.bells.ring("identity")
 
 
 def _suspects(claimed: Sequence[Claimed], rows: Sequence[InboxRow]) -> set[int]:

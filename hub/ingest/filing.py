@@ -26,7 +26,7 @@ from hub.model import (
 from hub.model import Choice as Picked
 from hub.outbox.encoding import to_json
 from hub.settings import Settings
-from hub.store import Transaction
+from hub.store import Transaction, identity
 from hub.store import filing as rows
 from hub.store.filing import ConversationRow, NewMessage
 from hub.store.inbox import Claimed, InboxRow, finish, note, short_key
@@ -74,6 +74,7 @@ class Filed(NamedTuple):
     replies: bool
     media: bool
     messages: int
+    claims: bool = False
 
 
 class Raced(Exception):
@@ -116,6 +117,7 @@ class _Batch:
         self.urgent: list[outbox.Urgent] = []
         self.spoken: set[UUID] = set()
         self.menus: dict[rows.Pick, UUID] = {}
+        self.claims: list[identity.Claim] = []
         self.awaited: set[UUID] = set()  # of those, where replies wait for the customer
 
     # -- who and where -------------------------------------------------------------------------------
@@ -326,6 +328,14 @@ class _Batch:
             data = {"conversation": conversation_json(conversation)}
             self.events.append(_event("conversation.updated", data, conversation))
 
+    def _claim(self, account: str, notice: Notice) -> None:
+        """What the platform says of who the sender of *notice* is besides."""
+        if not (notice.conversation and notice.conversation.is_group):
+            home = _home(notice)
+            self.claims += [
+                identity.Claim(account, home, _tidy_address(same)) for same in notice.same_as
+            ]
+
     def add_notice(self, read: Read, notice: Notice) -> None:
         """Prepare *notice* and what follows from it."""
         conversation = self.conversation_of(read, notice)
@@ -339,6 +349,7 @@ class _Batch:
                 conversation.queue,
             )
             self._follow(notice, conversation)
+            self._claim(read.row.account, notice)
         shown = msgspec.structs.replace(
             notice,
             id=show_id("ntc", own),
@@ -539,6 +550,7 @@ async def file_batch(
         else:
             batch.add_notice(read, one)
     rung = await batch.write()
+    await identity.claim(tx, batch.claims)
     rung |= await _outbound(tx, settings, batch, reads, now)
     await note(tx, _notes(reads))
     return Filed(
@@ -546,6 +558,7 @@ async def file_batch(
         bool(batch.urgent or batch.awaited),
         any(one.state == "pending" for *_, one in batch.files),
         len(batch.messages),
+        bool(batch.claims),
     )
 
 
