@@ -15,6 +15,7 @@ from hub.store import Database
 if TYPE_CHECKING:
     from hub.accounts import Accounts
     from hub.media import Media
+    from hub.tickets import Desks
 
 __all__ = ["Core", "now", "process_name"]
 
@@ -30,9 +31,15 @@ def process_name(kind: str) -> str:
     return f"{kind}@{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
 
 
+def _desks() -> "Desks":
+    from hub.tickets import Desks
+
+    return Desks()
+
+
 @dataclass
 class Core:
-    """The settings in force, the database, the bells, the accounts' parts and the files.
+    """The settings in force, the database, the bells, the accounts' parts, the files and the connectors.
 
     *settings* is replaced as a whole on reload; read it anew for each piece of work.
     """
@@ -44,3 +51,4 @@ class Core:
     media: "Media"
     name: str = field(default_factory=lambda: process_name("hub"))
     clock: Callable[[], datetime] = now
+    desks: "Desks" = field(default_factory=_desks)

@@ -86,6 +86,7 @@ async def opened(path: Path | None, kind: str) -> AsyncIterator[Core]:
         with contextlib.suppress(*AWAY):
             await forget(db, core.name)
         await core.accounts.close()
+        await core.desks.close()
         await media.close()
         await bells.stop()
         await db.close()

@@ -11,19 +11,30 @@ from uuid import UUID
 import structlog
 
 from hub import housekeeping, identity, media
+from hub.agents import AgentReply, AgentService
 from hub.children import Parsers
 from hub.core import Core
 from hub.delivery import Deliverer
+from hub.errors import Rejected
 from hub.ingest import Ingester
 from hub.jobs import Cron, Job, Jobs
 from hub.listening import Listening
-from hub.replies import ReplyService
+from hub.replies import (
+    Accepted,
+    AttachmentRequest,
+    Author,
+    InvalidReply,
+    ReplyRequest,
+    ReplyService,
+    accept,
+)
 from hub.routing import router_of
+from hub.store import Transaction
 from hub.supervise import keep_running
 
 __all__ = ["SERVICES", "run"]
 
-SERVICES = ("ingest", "deliver", "reply", "listen", "jobs")
+SERVICES = ("ingest", "deliver", "reply", "listen", "agents", "jobs")
 """What a worker may do; a process does all of it unless told otherwise."""
 
 FIFTHS = set(range(0, 60, 5))
@@ -66,6 +77,7 @@ def _services(core: Core, stack: AsyncExitStack) -> dict[str, Serve]:
         "deliver": deliverer.run,
         "reply": replies.run,
         "listen": Listening(core).run,
+        "agents": AgentService(core, say).run,
     }
     redis_url = core.settings.hub.redis_url
     if redis_url is not None:
@@ -76,6 +88,24 @@ def _services(core: Core, stack: AsyncExitStack) -> dict[str, Serve]:
     else:
         _log.warning("no_redis", detail="files are not fetched and nothing is retired without it")
     return services
+
+
+async def say(core: Core, tx: Transaction, conversation_id: UUID, reply: AgentReply) -> Accepted:
+    """Accept what an agent of a connected helpdesk wrote.
+
+    Raises:
+        SendError: the channel cannot say it; Rejected when nothing could.
+    """
+    request = ReplyRequest(
+        text=reply.text,
+        html=reply.html,
+        attachments=tuple(AttachmentRequest(id=one) for one in reply.files),
+    )
+    author = Author(reply.author, reply.token_id)
+    try:
+        return await accept(core, tx, {"id": conversation_id}, request, author=author)
+    except InvalidReply as error:
+        raise Rejected(error.detail) from error
 
 
 async def _fetch_when_rung(core: Core, jobs: Jobs) -> None:

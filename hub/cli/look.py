@@ -21,6 +21,7 @@ from hub.registry import Installed, installed
 from hub.routing import router_of
 from hub.running import config_path
 from hub.settings import DestinationPlan, load
+from hub.tickets import RunningDesk
 
 __all__ = ["channels", "check", "route", "status", "trace"]
 
@@ -148,7 +149,7 @@ def check(arguments: Sequence[str]) -> int:
                 good &= await _check_account(core, running)
         for name, plan in core.settings.destinations.items():
             if not given.name or name in given.name:
-                good &= await _check_destination(plan)
+                good &= await _check_destination(core, plan)
         return 0 if good else 1
 
     return with_core(given.config, "check", work)
@@ -177,10 +178,16 @@ async def _check_account(core: Core, running: RunningAccount) -> bool:
     return good
 
 
-async def _check_destination(plan: DestinationPlan) -> bool:
+async def _check_destination(core: Core, plan: DestinationPlan) -> bool:
     """Whether its URL answers at all: a HEAD request carries no event and changes nothing."""
     print(f"\n{plan.target.name} ({plan.kind.title})")
+    running = core.desks.get(core, plan.target.name)
+    if running is not None:
+        return await _check_desk(core, running)
     target = Target(plan)
+    if target.courier is None:
+        print("  – it is off")
+        return True
     call = target.courier.request(Event(id="evt_check", type="check", body=b"{}"), now())
     url = URL(call.url).with_query(None).human_repr()
     try:
@@ -192,6 +199,21 @@ async def _check_destination(plan: DestinationPlan) -> bool:
         await target.fetcher.close()
     _print_check(found)
     return found.ok
+
+
+async def _check_desk(core: Core, running: RunningDesk) -> bool:
+    public = core.settings.hub.public_url
+    url = f"{public.rstrip('/')}{running.callback_path}" if public else None
+    found: list[Check] = []
+    try:
+        async with asyncio.timeout(60):
+            async for one in running.desk.check(url):
+                found.append(one)
+                _print_check(one)
+    except (HubError, OSError, TimeoutError) as error:
+        found.append(Check(False, "check", f"{type(error).__name__}: {error}"))
+        _print_check(found[-1])
+    return all(one.ok for one in found)
 
 
 def _status_advice(status: int) -> str | None:

@@ -317,6 +317,9 @@ class Deliverer:
             return
         if probe is not None:  # it answers; what it refuses is the one message
             await self._recovered(target)
+        if outcome.status is None and outcome.retry_after_s is not None:
+            await self._release(lane, outcome.retry_after_s)
+            return
         tries = await refusals(self._core.db, head.id, sorted(FAULTS))
         if tries >= TRIES:
             await self._park(lane, head, f"{outcome.error} {tries} times")

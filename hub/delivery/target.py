@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 from hub.core import Core
 from hub.destination import Courier, Event
-from hub.errors import SendError
+from hub.errors import Rejected, SendError, Unreachable, Unsupported
 from hub.feed import with_order
 from hub.fetch import Fetcher
-from hub.guard import ON_PREMISE, STRICT, Policy
 from hub.ids import show_id
 from hub.settings import DestinationPlan
 from hub.store.lanes import ClaimedLane, Head
+from hub.tickets import Unsure, hand_over
+from hub.tickets.desks import policy_of
 
 __all__ = ["FAULTS", "OPEN_AFTER", "Outcome", "Target", "judge", "probe_pause"]
 
@@ -79,8 +80,8 @@ class Target:
 
     def __init__(self, plan: DestinationPlan) -> None:
         self.plan = plan
-        self.courier: Courier = plan.kind.courier(plan.target)
-        self.fetcher = Fetcher(_policy(plan), proxy=plan.proxy, limit=plan.max_in_flight)
+        self.courier: Courier | None = plan.kind.courier(plan.target) if plan.kind.courier else None
+        self.fetcher = Fetcher(policy_of(plan), proxy=plan.proxy, limit=plan.max_in_flight)
         self.busy = 0
         self.allowed = plan.max_in_flight
         self.open = False
@@ -112,6 +113,8 @@ class Target:
 
     async def post(self, lane: ClaimedLane, head: Head, core: Core) -> Outcome:
         """Send one delivery; never raises for what the destination or the network does."""
+        if self.courier is None:
+            return await self._hand_over(lane, head, core)
         started = time.monotonic()
         event = Event(
             id=show_id("evt", head.event_id),
@@ -128,11 +131,29 @@ class Target:
             return Outcome(False, True, None, error.detail or error.sentence, _since(started))
         return judge(status, headers, body, _since(started))
 
+    async def _hand_over(self, lane: ClaimedLane, head: Head, core: Core) -> Outcome:
+        """Have a connector do what the delivery means."""
+        started = time.monotonic()
+        running = core.desks.get(core, self.plan.target.name)
+        try:
+            if running is None:
+                raise Unreachable("its settings are being changed")
+            await hand_over(core, running, lane, head)
+        except SendError as error:
+            return _refusal(error, _since(started))
+        return Outcome(True, False, None, "", _since(started))
+
+
+def _refusal(error: SendError, duration_ms: int) -> Outcome:
+    """What a connector's *error* means: of the one message, or of the helpdesk."""
+    text = error.detail or error.sentence
+    if isinstance(error, Unsure):  # only this lane has to wait
+        return Outcome(False, False, None, text, duration_ms, None, error.retry_after)
+    if isinstance(error, Rejected | Unsupported):
+        return Outcome(False, False, 422, text, duration_ms)
+    status = {"bad_credentials": 401, "rate_limited": 429}.get(error.code)
+    return Outcome(False, True, status, text, duration_ms, None, error.retry_after)
+
 
 def _since(started: float) -> int:
     return int((time.monotonic() - started) * 1000)
-
-
-def _policy(plan: DestinationPlan) -> Policy:
-    # The admin has chosen the port; whoever controls a name still cannot lead it inside.
-    return ON_PREMISE if plan.allow_private else STRICT._replace(ports=None)

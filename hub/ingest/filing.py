@@ -469,6 +469,7 @@ def conversation_json(conversation: ConversationRow) -> Mapping[str, Any]:
         "case_number": conversation.case_number,
         "subject": conversation.subject,
         "tags": conversation.tags,
+        "assignee": conversation.assignee,
         "contact": {
             "id": show_id("cnt", conversation.contact_id),
             "name": conversation.contact_name,

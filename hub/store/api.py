@@ -54,7 +54,7 @@ async def try_commit(db: Database) -> None:
 _CONVERSATION = (
     "SELECT c.id, c.account, c.channel, c.thread_key, c.contact_id, c.address_scheme, c.address_scope, "
     "c.address_value, c.is_group, c.queue, c.state, c.case_number, c.last_seq, c.subject, c.tags, "
-    "c.last_inbound_at, c.created_at, c.updated_at, t.name AS contact_name "
+    "c.assignee, c.last_inbound_at, c.created_at, c.updated_at, t.name AS contact_name "
     "FROM conversations c LEFT JOIN contacts t ON t.id = c.contact_id "
 )
 
@@ -119,15 +119,18 @@ async def change_conversation(
     queue: str,
     state: str,
     tags: Sequence[str],
+    assignee: str | None,
     at: datetime,
 ) -> None:
     """Write what a person changed in a locked conversation."""
     await tx.fetch(
-        "UPDATE conversations SET queue = $2, state = $3, tags = $4::jsonb, updated_at = $5 WHERE id = $1",
+        "UPDATE conversations SET queue = $2, state = $3, tags = $4::jsonb, assignee = $5, "
+        "updated_at = $6 WHERE id = $1",
         conversation_id,
         queue,
         state,
         msgspec.json.encode(list(tags)).decode(),
+        assignee,
         at,
     )
 

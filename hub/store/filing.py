@@ -55,13 +55,14 @@ class ConversationRow(msgspec.Struct, kw_only=True):
     last_inbound_at: datetime | None
     created_at: datetime
     contact_name: str | None = None
+    assignee: str | None = None
     is_new: bool = False
 
 
 _COLUMNS = (
     "c.id, c.account, c.channel, c.thread_key, c.contact_id, c.address_scheme, c.address_scope, "
     "c.address_value, c.is_group, c.queue, c.state, c.case_number, c.last_seq, c.subject, c.tags, "
-    "c.reply_context, c.last_inbound_at, c.created_at"
+    "c.reply_context, c.last_inbound_at, c.created_at, c.assignee"
 )
 
 
@@ -83,6 +84,7 @@ def _conversation(row: Any) -> ConversationRow:
         reply_context=msgspec.json.decode(row["reply_context"]),
         last_inbound_at=row["last_inbound_at"],
         created_at=row["created_at"],
+        assignee=row["assignee"],
     )
 
 

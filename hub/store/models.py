@@ -120,6 +120,7 @@ class Conversation(Model):
     last_seq = fields.BigIntField(default=0)
     subject = fields.TextField(null=True)
     tags = fields.JSONField[list[str]](default=list)
+    assignee = fields.TextField(null=True)
     reply_context = fields.JSONField[dict[str, object]](default=dict)
     last_inbound_at = fields.DatetimeField(null=True)
     created_at = fields.DatetimeField()

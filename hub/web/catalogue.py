@@ -104,7 +104,9 @@ EVENTS: tuple[EventKind, ...] = (
     ),
     EventKind("notice.received", NoticeData, "Something happened that is not a message."),
     EventKind("conversation.created", ConversationData, "A new conversation has begun."),
-    EventKind("conversation.updated", ConversationData, "Queue, state or tags have changed."),
+    EventKind(
+        "conversation.updated", ConversationData, "Queue, state, tags or assignee have changed."
+    ),
     EventKind("attachment.ready", AttachmentData, "A file of a message was fetched, or cannot be."),
     EventKind("account.state", AccountData, "An account was stopped, or is well again."),
     EventKind("delivery.gap", GapData, "A delivery was given up; the lane goes on after it."),

@@ -16,6 +16,7 @@ from hub.core import Core
 from hub.intake import Overloaded
 from hub.model import InboundEvent
 from hub.web.body import BodyReader, BodyRefused
+from hub.web.callbacks import MAX_CALLBACK_BYTES, answer_callback, find_desk
 from hub.web.sockets import serve_socket
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class IntakeEndpoint:
         path, _, query = request.raw_path.partition("?")
         running = self._find(path)
         if running is None:
-            return self._end("-", "not_found", 404, b"not found")
+            return await self._call_back(request, path)
         name = running.plan.account.name
         if running.adapter is None or (running.socket is not None and _is_upgrade(request)):
             return await self._serve_socket(request, running)
@@ -88,6 +89,27 @@ class IntakeEndpoint:
             return await self._accept(request, running, path, query, body)
         finally:
             self._bodies.release(body)
+
+    async def _call_back(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        """A connected helpdesk calls, or nobody that we know."""
+        desk = find_desk(self._core, path)
+        if desk is None:
+            return self._end("-", "not_found", 404, b"not found")
+        within = self._core.settings.hub.body_timeout_s
+        try:
+            body = await self._bodies.read(request, MAX_CALLBACK_BYTES, within)
+        except BodyRefused as refused:
+            reason = refused.reason.encode()
+            return self._end(desk.name, "body_refused", refused.status, reason, True)
+        try:
+            outcome, made = await answer_callback(
+                self._core, desk, request, _headers(request), body
+            )
+        finally:
+            self._bodies.release(body)
+        answer = self._end(desk.name, outcome, made.status, made.body)
+        answer.headers.update(made.headers)
+        return answer
 
     async def _accept(
         self,

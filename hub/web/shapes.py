@@ -66,6 +66,7 @@ class Conversation(Struct, frozen=True, kw_only=True):
     case_number: int
     subject: str | None
     tags: tuple[str, ...]
+    assignee: str | None
     contact: Contact
     address: Address
     last_seq: int
@@ -88,6 +89,7 @@ class ToldConversation(Struct, frozen=True, kw_only=True):
     case_number: int
     subject: str | None
     tags: tuple[str, ...]
+    assignee: str | None
     contact: Contact
     address: Address
     created_at: datetime
@@ -210,6 +212,7 @@ def _conversation(row: Any, reply: ReplyState) -> Conversation:
         case_number=row["case_number"],
         subject=row["subject"],
         tags=tuple(msgspec.json.decode(row["tags"])),
+        assignee=row["assignee"],
         contact=Contact(show_id("cnt", row["contact_id"]), row["contact_name"]),
         address=Address(row["address_scheme"], row["address_scope"], row["address_value"]),
         last_seq=row["last_seq"],

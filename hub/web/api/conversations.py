@@ -5,8 +5,8 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from hub.conversations import change as write_change
 from hub.core import Core
-from hub.feed import NewEvent, publish
 from hub.store import Transaction
 from hub.store import api as rows
 from hub.web.cursors import Recent, read_cursor, show_cursor
@@ -16,7 +16,6 @@ from hub.web.shapes import (
     Conversation,
     ConversationPage,
     ConversationState,
-    ToldConversation,
     conversation_views,
     own_id,
     page_size,
@@ -92,6 +91,11 @@ class ConversationChange(Struct, frozen=True, forbid_unknown_fields=True):
     queue: Annotated[str, Meta(description="The queue that goes on with it")] | UnsetType = UNSET
     state: ConversationState | UnsetType = UNSET
     tags: Annotated[tuple[Tag, ...], Meta(max_length=50)] | UnsetType = UNSET
+    assignee: (
+        Annotated[str, Meta(min_length=1, max_length=255, description="Who answers; null: nobody")]
+        | UnsetType
+        | None
+    ) = UNSET
 
 
 @table.add(
@@ -104,7 +108,7 @@ class ConversationChange(Struct, frozen=True, forbid_unknown_fields=True):
     problems=(404,),
 )
 async def change_conversation(call: Call[Nothing, ConversationChange]) -> Answer:
-    """Change queue, state or tags.
+    """Change queue, state, tags or assignee.
 
     Publishes `conversation.updated` in the same transaction, to whoever serves the new queue. A token
     that may not see the new queue sees the conversation no more.
@@ -135,18 +139,11 @@ async def _change(
     row = await rows.lock_conversation(tx, queues, wanted)
     if row is None:
         raise not_found()
+    given = {name: getattr(change, name) for name in change.__struct_fields__}
+    changes = {name: value for name, value in given.items() if value is not UNSET}
+    if "tags" in changes:
+        changes["tags"] = list(dict.fromkeys(changes["tags"]))
     now = core.clock()
-    before = (await conversation_views(tx, [row], now))[0]
-    queue = before.queue if change.queue is UNSET else change.queue
-    state = before.state if change.state is UNSET else change.state
-    tags = before.tags if change.tags is UNSET else tuple(dict.fromkeys(change.tags))
-    if (queue, state, tags) == (before.queue, before.state, before.tags):
-        return before, frozenset()
-    await rows.change_conversation(tx, wanted, queue, state, tags, now)
-    values = {name: getattr(before, name) for name in before.__struct_fields__}
-    after = Conversation(
-        **{**values, "queue": queue, "state": state, "tags": tags, "updated_at": now}
-    )
-    told = {name: getattr(after, name) for name in ToldConversation.__struct_fields__}
-    event = NewEvent("conversation.updated", {"conversation": told}, after.account, queue, wanted)
-    return after, await publish(tx, core.settings, [event], now)
+    rung = await write_change(tx, core.settings, wanted, changes, now)
+    changed = await rows.lock_conversation(tx, None, wanted)
+    return (await conversation_views(tx, [changed], now))[0], rung

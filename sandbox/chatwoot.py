@@ -1,0 +1,413 @@
+"""Chatwoot, as far as an API inbox and its agents go: a simulator made from its documented API.
+
+It keeps contacts, conversations and messages in memory, answers the calls that connectors make, and sends
+signed callbacks: once, within five seconds, from parallel workers. Faults: answers with an error, kept or
+not, a slow answer, callbacks that are lost, doubled or swapped.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+__all__ = ["ChatwootSimulator", "Fault"]
+
+TYPES = {"incoming": 0, "outgoing": 1, "activity": 2, "template": 3}
+PAGE = 100
+
+
+@dataclass
+class Fault:
+    """What happens to calls that *match*: they get *status*, after they were *kept* or not."""
+
+    match: Callable[[web.Request], bool]
+    status: int = 500
+    kept: bool = False
+    count: int = 1
+    delay_s: float = 0.0
+    body: bytes = b"error"
+
+
+@dataclass
+class _Conversation:
+    id: int
+    contact: dict[str, Any]
+    source_id: str
+    status: str
+    attributes: dict[str, Any]
+    assignee: dict[str, Any] | None = None
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+
+class ChatwootSimulator:
+    """One account with one API inbox, its administrator (the hub's user) and one agent."""
+
+    def __init__(self, *, signs: bool = True) -> None:
+        self.account_id, self.inbox_id = 1, 7
+        self.token = secrets.token_hex(12)
+        self.secret = secrets.token_hex(12) if signs else None
+        self.hub_user = {"id": 9, "name": "Hub", "email": "hub@acme.example", "type": "user"}
+        self.agent = {"id": 5, "name": "Li Agent", "email": "li@acme.example", "type": "user"}
+        self.webhook_url: str | None = None
+        self.lose_callbacks = False
+        self.contacts: dict[int, dict[str, Any]] = {}
+        self.inboxed: dict[str, int] = {}
+        self.conversations: dict[int, _Conversation] = {}
+        self.files: dict[str, tuple[str, bytes]] = {}
+        self.faults: list[Fault] = []
+        self.calls: list[tuple[str, str]] = []
+        self.callbacks: list[tuple[dict[str, str], bytes]] = []
+        self.answers: list[int] = []
+        self._ids = 100
+        self._runner: web.AppRunner | None = None
+        self._http: aiohttp.ClientSession | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    # -- running -------------------------------------------------------------------------------------
+
+    @property
+    def base_url(self) -> str:
+        """What the connector's ``base_url`` must say."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self, port: int = 0) -> None:
+        """Listen; port 0 picks a free one. What it keeps survives a stop."""
+        app = web.Application(middlewares=[self._guard], client_max_size=64 << 20)
+        root = f"/api/v1/accounts/{self.account_id}"
+        one = f"{root}/conversations/{{id}}"
+        app.add_routes(
+            [
+                web.get("/api/v1/profile", self._profile),
+                web.get(f"{root}/inboxes/{{id}}", self._inbox),
+                web.post(f"{root}/contacts", self._make_contact),
+                web.get(f"{root}/contacts/search", self._search),
+                web.post(f"{root}/contacts/{{id}}/contact_inboxes", self._link),
+                web.get(f"{root}/contacts/{{id}}/conversations", self._of_contact),
+                web.post(f"{root}/conversations", self._open),
+                web.get(one, self._show),
+                web.get(f"{one}/messages", self._list),
+                web.post(f"{one}/messages", self._take),
+                web.patch(f"{one}/messages/{{message}}", self._set_message_status),
+                web.post(f"{one}/toggle_status", self._toggle),
+                web.post(f"{one}/custom_attributes", self._set_attributes),
+                web.get("/blobs/{key}/{name}", self._redirect),
+                web.get("/disk/{key}/{name}", self._file),
+            ]
+        )
+        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5))
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
+        await site.start()
+        self.port = int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Stop listening; what is on its way ends."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._http is not None:
+            await self._http.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if request.path.startswith("/api"):
+            self.calls.append((request.method, request.path))
+            if request.headers.get("api_access_token") != self.token:
+                return web.json_response({"error": "Invalid Access Token"}, status=401)
+        for fault in self.faults:
+            if fault.count > 0 and fault.match(request):
+                fault.count -= 1
+                if fault.kept:
+                    await handler(request)
+                await asyncio.sleep(fault.delay_s)
+                return web.Response(status=fault.status, body=fault.body)
+        answer: web.StreamResponse = await handler(request)
+        return answer
+
+    def _new_id(self) -> int:
+        self._ids += 1
+        return self._ids
+
+    # -- what the hub calls --------------------------------------------------------------------------
+
+    async def _profile(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.hub_user)
+
+    async def _inbox(self, request: web.Request) -> web.Response:
+        if request.match_info["id"] != str(self.inbox_id):
+            return web.json_response({"error": "Resource could not be found"}, status=404)
+        return web.json_response(
+            {
+                "id": self.inbox_id,
+                "name": "Hub API inbox",
+                "channel_type": "Channel::Api",
+                "webhook_url": self.webhook_url,
+            }
+        )
+
+    async def _make_contact(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        same = [one for one in self.contacts.values() if one["identifier"] == body["identifier"]]
+        if same:
+            text = "Identifier has already been taken"
+            return web.json_response({"message": text, "attributes": ["identifier"]}, status=422)
+        made = {"id": self._new_id(), "name": body["name"], "identifier": body["identifier"]}
+        self.contacts[made["id"]] = made
+        self.inboxed[body["source_id"]] = made["id"]
+        inbox = {"source_id": body["source_id"], "inbox": {"id": self.inbox_id}}
+        return web.json_response({"payload": {"contact": made, "contact_inbox": inbox}})
+
+    async def _search(self, request: web.Request) -> web.Response:
+        part = request.query["q"]
+        found = [one for one in self.contacts.values() if part in one["identifier"]]
+        return web.json_response({"payload": found[:15]})
+
+    async def _link(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        owner = self.inboxed.setdefault(body["source_id"], int(request.match_info["id"]))
+        if owner != int(request.match_info["id"]):
+            return web.json_response({"message": "source_id should be unique"}, status=422)
+        return web.json_response({"source_id": body["source_id"]})
+
+    async def _of_contact(self, request: web.Request) -> web.Response:
+        own = int(request.match_info["id"])
+        found = [one for one in self.conversations.values() if one.contact["id"] == own]
+        return web.json_response({"payload": [self._conversation(one) for one in found[-20:]]})
+
+    async def _open(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        made = _Conversation(
+            len(self.conversations) + 1,
+            self.contacts[body["contact_id"]],
+            body["source_id"],
+            body.get("status", "open"),
+            body.get("custom_attributes") or {},
+        )
+        self.conversations[made.id] = made
+        if first := body.get("message"):
+            kind, source_id = first["message_type"], first.get("source_id")
+            self._say(made, first["content"], kind, made.contact, source_id=source_id)
+        return web.json_response(self._conversation(made))
+
+    def _found(self, request: web.Request) -> _Conversation:
+        found = self.conversations.get(int(request.match_info["id"]))
+        if found is None:
+            raise web.HTTPNotFound(text='{"error":"Resource could not be found"}')
+        return found
+
+    async def _show(self, request: web.Request) -> web.Response:
+        return web.json_response(self._conversation(self._found(request)))
+
+    async def _list(self, request: web.Request) -> web.Response:
+        messages = self._found(request).messages
+        if "after" in request.query:
+            after = int(request.query["after"])
+            page = [one for one in messages if one["id"] > after][:PAGE]
+        else:
+            page = messages[-20:]
+        shown = [{**one, "message_type": TYPES[one["message_type"]]} for one in page]
+        return web.json_response({"meta": {}, "payload": shown})
+
+    async def _take(self, request: web.Request) -> web.Response:
+        conversation = self._found(request)
+        fields: dict[str, Any] = {}
+        uploads: list[tuple[str, bytes]] = []
+        if request.content_type == "application/json":
+            fields = await request.json()
+        else:
+            async for part in await request.multipart():
+                if isinstance(part, aiohttp.BodyPartReader):
+                    content = bytes(await part.read())
+                    if part.name == "attachments[]":
+                        uploads.append((part.filename or "file", content))
+                    else:
+                        fields[str(part.name)] = content.decode()
+        kind = fields.get("message_type", "outgoing")
+        sender = conversation.contact if kind == "incoming" else self.hub_user
+        private = fields.get("private") in (True, "true")
+        made = self._say(
+            conversation,
+            fields.get("content"),
+            kind,
+            sender,
+            private=private,
+            source_id=fields.get("source_id"),
+            uploads=uploads,
+        )
+        if kind == "incoming" and conversation.status == "resolved":
+            self._set_status(conversation, "open")
+        return web.json_response({**made, "message_type": TYPES[kind]})
+
+    async def _set_message_status(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        conversation = self._found(request)
+        wanted = int(request.match_info["message"])
+        (message,) = [one for one in conversation.messages if one["id"] == wanted]
+        message["status"] = body["status"]
+        message["external_error"] = body.get("external_error")
+        self._call_back({"event": "message_updated", **self._event_of(conversation, message)})
+        return web.json_response(message)
+
+    async def _toggle(self, request: web.Request) -> web.Response:
+        conversation = self._found(request)
+        self._set_status(conversation, (await request.json())["status"])
+        return web.json_response({"payload": {"success": True}})
+
+    async def _set_attributes(self, request: web.Request) -> web.Response:
+        conversation = self._found(request)
+        conversation.attributes = (await request.json())["custom_attributes"]
+        return web.json_response({"custom_attributes": conversation.attributes})
+
+    async def _redirect(self, request: web.Request) -> web.Response:
+        raise web.HTTPFound(request.path.replace("/blobs/", "/disk/", 1))
+
+    async def _file(self, request: web.Request) -> web.Response:
+        name, content = self.files[request.match_info["key"]]
+        return web.Response(body=content, headers={"X-Name": name.encode().hex()})
+
+    # -- what agents do ------------------------------------------------------------------------------
+
+    def reply(
+        self,
+        conversation_id: int,
+        content: str | None,
+        *,
+        private: bool = False,
+        files: tuple[tuple[str, bytes], ...] = (),
+    ) -> int:
+        """The agent writes; the message's id."""
+        conversation = self.conversations[conversation_id]
+        made = self._say(
+            conversation, content, "outgoing", self.agent, private=private, uploads=list(files)
+        )
+        return int(made["id"])
+
+    def resolve(self, conversation_id: int) -> None:
+        """The agent closes the conversation."""
+        self._set_status(self.conversations[conversation_id], "resolved")
+
+    def assign(self, conversation_id: int) -> None:
+        """The agent takes the conversation."""
+        conversation = self.conversations[conversation_id]
+        conversation.assignee = self.agent
+        change = [{"assignee_id": {"previous_value": None, "current_value": self.agent["id"]}}]
+        shown = self._conversation(conversation)
+        self._call_back({"event": "conversation_updated", **shown, "changed_attributes": change})
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _say(
+        self,
+        conversation: _Conversation,
+        content: str | None,
+        message_type: str,
+        sender: dict[str, Any],
+        *,
+        private: bool = False,
+        source_id: str | None = None,
+        uploads: list[tuple[str, bytes]] | None = None,
+    ) -> dict[str, Any]:
+        made: dict[str, Any] = {
+            "id": self._new_id(),
+            "content": content,
+            "message_type": message_type,
+            "private": private,
+            "status": "sent",
+            "source_id": source_id,
+            "content_type": "text",
+            "content_attributes": {},
+            "conversation_id": conversation.id,
+            "sender": {**sender, "type": sender.get("type", "contact")},
+            "created_at": int(time.time()),
+        }
+        attachments = [self._attach(made["id"], name, data) for name, data in uploads or ()]
+        if attachments:
+            made["attachments"] = attachments
+        conversation.messages.append(made)
+        self._call_back({"event": "message_created", **self._event_of(conversation, made)})
+        return made
+
+    def _attach(self, message_id: int, name: str, content: bytes) -> dict[str, Any]:
+        key = secrets.token_hex(6)
+        self.files[key] = (name, content)
+        url = f"{self.base_url}/blobs/{key}/{name}"
+        return {
+            "id": self._new_id(),
+            "message_id": message_id,
+            "file_type": "image",
+            "data_url": url,
+            "file_size": len(content),
+        }
+
+    def _set_status(self, conversation: _Conversation, status: str) -> None:
+        if conversation.status == status:
+            return
+        before, conversation.status = conversation.status, status
+        change = [{"status": {"previous_value": before, "current_value": status}}]
+        shown = self._conversation(conversation)
+        self._call_back(
+            {"event": "conversation_status_changed", **shown, "changed_attributes": change}
+        )
+
+    def _conversation(self, one: _Conversation) -> dict[str, Any]:
+        return {
+            "id": one.id,
+            "account_id": self.account_id,
+            "inbox_id": self.inbox_id,
+            "status": one.status,
+            "channel": "Channel::Api",
+            "can_reply": True,
+            "contact_inbox": {"source_id": one.source_id, "contact_id": one.contact["id"]},
+            "custom_attributes": one.attributes,
+            "meta": {"sender": one.contact, "assignee": one.assignee, "team": None},
+        }
+
+    def _event_of(self, conversation: _Conversation, message: dict[str, Any]) -> dict[str, Any]:
+        return {
+            **message,
+            "account": {"id": self.account_id, "name": "Acme"},
+            "inbox": {"id": self.inbox_id, "name": "Hub API inbox"},
+            "conversation": self._conversation(conversation),
+        }
+
+    def _call_back(self, body: dict[str, Any]) -> None:
+        if self.webhook_url is None or self.lose_callbacks:
+            return
+        raw = json.dumps(body, ensure_ascii=False).encode()
+        headers = {"Content-Type": "application/json", "X-Chatwoot-Delivery": secrets.token_hex(8)}
+        if self.secret is not None:
+            at = str(int(time.time()))
+            mac = hmac.new(self.secret.encode(), f"{at}.".encode() + raw, hashlib.sha256)
+            headers |= {
+                "X-Chatwoot-Timestamp": at,
+                "X-Chatwoot-Signature": f"sha256={mac.hexdigest()}",
+            }
+        self.callbacks.append((headers, raw))
+        task = asyncio.create_task(self._send(headers, raw))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _send(self, headers: dict[str, str], raw: bytes) -> None:
+        assert self._http is not None  # noqa: S101
+        assert self.webhook_url is not None  # noqa: S101
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async with self._http.post(self.webhook_url, data=raw, headers=headers) as answer:
+                self.answers.append(answer.status)
+
+    async def repeat_callbacks(self) -> None:
+        """Send every callback so far again, backwards."""
+        for headers, raw in reversed(list(self.callbacks)):
+            await self._send(headers, raw)

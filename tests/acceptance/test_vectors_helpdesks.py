@@ -1,0 +1,123 @@
+"""Every case of the shared helpdesk vectors gives its stated outcome, where they are at hand."""
+
+import importlib.util
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.helpdesks.chatwoot import Chatwoot
+from adapters.helpdesks.django_helpdesk import DjangoHelpdesk
+from hub.channel import IntakeRequest, NotAuthentic
+from hub.destination import DeskTools, Seen, Target
+from hub.model import Secret
+from outbound.helpdesks.chatwoot import ChatwootSettings
+from outbound.helpdesks.django_helpdesk import DjangoHelpdeskSettings, escape
+
+_spec = importlib.util.spec_from_file_location(
+    "shared_material", Path(__file__).with_name("shared_material.py")
+)
+assert _spec is not None
+assert _spec.loader is not None
+shared = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(shared)
+
+FOLDER = "vectors/helpdesks"
+INDEX = f"{FOLDER}/index.json"
+STATES = {"closed": "resolved", "open": "open"}
+
+pytestmark = shared.needs(FOLDER)
+
+
+async def no_network(*_: Any, **__: Any) -> Any:
+    raise AssertionError("a callback is judged without any call")
+
+
+def tools() -> DeskTools:
+    return DeskTools(http=no_network, files=no_network, clock=lambda: datetime.now(UTC))
+
+
+def chatwoot(case: dict[str, Any]) -> Chatwoot:
+    settings = ChatwootSettings(
+        base_url="https://chatwoot.test",
+        account_id=1,
+        inbox_id=case["context"]["inbox_id"],
+        api_token=Secret("t"),
+        callback_secret=Secret("c" * 24),
+        webhook_secret=Secret(case["secret"]),
+        hub_user_id=case["context"]["hub_user_id"],
+    )
+    return Chatwoot(Target("desk", "chatwoot", settings), tools())
+
+
+def django(_case: dict[str, Any]) -> DjangoHelpdesk:
+    settings = DjangoHelpdeskSettings(
+        base_url="https://desk.test",
+        username="hub",
+        password=Secret("p"),
+        callback_secret=Secret("c" * 24),
+    )
+    return DjangoHelpdesk(Target("desk", "django_helpdesk", settings), tools())
+
+
+DESKS = {"chatwoot": chatwoot, "django-helpdesk": django}
+
+
+def request_of(case: dict[str, Any]) -> IntakeRequest:
+    asked = case["request"]
+    now = case["context"].get("now", 1763717502)
+    headers = {name.lower(): value for name, value in asked["headers"].items()}
+    at = datetime.fromtimestamp(now, UTC)
+    return IntakeRequest("POST", "/in/x/desk/secret", "", headers, asked["body_raw"].encode(), at)
+
+
+def outcome(seen: Seen | None) -> set[str]:
+    """What the core would do: say it, change a state, note who is assigned."""
+    found = set()
+    for one in seen.items if seen else ():
+        if one.kind == "reply":
+            found.add("reply")
+    if seen and seen.state == "resolved":
+        found.add("status")
+    if seen and seen.assignee is not None:
+        found.add("assignment")
+    return found
+
+
+@pytest.mark.parametrize("entry", shared.entries(INDEX, "callback"))
+async def test_a_callback_gives_its_outcome(entry: dict[str, Any]) -> None:
+    """A reply, a state, an assignment, nothing at all, or a refusal."""
+    if entry["helpdesk"] not in DESKS:
+        pytest.skip(f"no connector for {entry['helpdesk']}")
+    case = shared.read_json(f"{FOLDER}/{entry['file']}")
+    desk, expect = DESKS[entry["helpdesk"]](case), case["expect"]
+    if expect["verify"] is False:
+        with pytest.raises(NotAuthentic):
+            await desk.accept(request_of(case))
+        return
+    callback = await desk.accept(request_of(case))
+    assert callback.proven is (expect["verify"] is True)
+    assert callback.seen is not None
+    wanted = set(expect["action"].split("+")) - {"ignore", "recall-if-supported"}
+    assert wanted <= outcome(callback.seen)
+    assert ("reply" in outcome(callback.seen)) == ("reply" in wanted)
+    replies = [one for one in callback.seen.items if one.kind == "reply"]
+    if "text" in expect:
+        assert [one.text for one in replies] == [expect["text"]]
+    if "external_message_id" in expect and replies:
+        assert [one.ref.rpartition(":")[2] for one in replies] == [expect["external_message_id"]]
+    if "external_conversation_id" in expect:
+        assert callback.seen.ticket == expect["external_conversation_id"]
+    if "status" in expect:
+        assert callback.seen.state == STATES[expect["status"]]
+    if "assignee" in expect:
+        assert callback.seen.assignee == expect["assignee"]
+
+
+def test_text_that_poisons_a_template_is_escaped() -> None:
+    """As the real server has kept it unchanged."""
+    case = shared.read_json(f"{FOLDER}/django-helpdesk/dh-poison-comments.json")
+    for one in case["escaped_cases"]:
+        assert escape(one["text"]) == one["send"], json.dumps(one)
