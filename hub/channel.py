@@ -16,6 +16,7 @@ from msgspec import Struct, field
 
 from hub.errors import Closed, NotAuthentic, NotRecognised, Unreachable
 from hub.model import (
+    Address,
     Allowance,
     Attachment,
     Checkpoint,
@@ -57,6 +58,7 @@ __all__ = [
     "Token",
     "TokenStore",
     "Tools",
+    "Typist",
     "Wake",
 ]
 
@@ -273,6 +275,19 @@ class Reconciler(Protocol):
 
         None: it cannot be told yet. A receipt of status ``failed`` says that it never arrived, so
         that it may be sent again; any other says what became of it. Raises SendError like ``send``.
+        """
+        ...
+
+
+@runtime_checkable
+class Typist(Protocol):
+    """Optional power of a sender: show the customer that somebody is writing an answer."""
+
+    async def typing(self, to: Address, *, on: bool) -> bool:
+        """Whether the platform shows it (*on*) or has ended it; False where it does not allow that now.
+
+        Raises:
+            SendError: the platform could not be asked.
         """
         ...
 

@@ -82,13 +82,24 @@ class SendError(HubError):
         external_code: str | int | None = None,
         trace_id: str | None = None,
         retry_after: float | None = None,
+        advice: str | None = None,
     ) -> None:
-        """*external_code* and *trace_id* are the platform's own; *retry_after* is in seconds."""
+        """*external_code* and *trace_id* are the platform's own; *retry_after* is in seconds.
+
+        *advice* is what the account's owner can do about it.
+        """
         super().__init__(detail)
         self.detail = detail
         self.external_code = None if external_code is None else str(external_code)
         self.trace_id = trace_id
         self.retry_after = retry_after
+        self.advice = advice
+
+    @property
+    def reason(self) -> str:
+        """The platform's own text, or our sentence, and what to do about it."""
+        told = self.detail or self.sentence
+        return f"{told} — {self.advice}" if self.advice else told
 
     def as_json(self) -> Mapping[str, Any]:
         """The error as the API and the webhooks show it."""

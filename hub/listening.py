@@ -159,6 +159,8 @@ class Listening:
             except Exception as failure:
                 cause = failure.error if isinstance(failure, _ListenerFailed) else failure
                 await self._note_failure(plan, cause)
+                if isinstance(cause, BadCredentials) and cause.advice:
+                    await self._stop(plan, cause)
                 if asyncio.get_running_loop().time() - started > SOUND_AFTER_S:
                     pause = MIN_PAUSE_S
                 # Providers lock a mailbox that is tried again and again with a wrong password.
@@ -174,6 +176,11 @@ class Listening:
         text = f"{type(error).__name__}: {error}"
         with contextlib.suppress(*AWAY):
             await note_listener(self._core.db, plan.account.name, "failing", text)
+
+    async def _stop(self, plan: AccountPlan, error: BadCredentials) -> None:
+        """The platform refuses the account as a whole: nothing is sent either, and its owner is told."""
+        with contextlib.suppress(*AWAY):
+            await self._core.accounts.stop_account(plan.account.name, error.reason)
 
     @asynccontextmanager
     async def _lease(self, plan: AccountPlan) -> AsyncIterator[int | None]:

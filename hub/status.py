@@ -209,7 +209,7 @@ def _account_findings(one: AccountStatus, at: datetime) -> Iterator[tuple[Light,
     if not one.enabled:
         yield "yellow", "It is switched off in the settings (enabled = false)."
     if one.state != "ok":
-        because = f": {single_line(one.reason, 120)}" if one.reason else ""
+        because = f": {single_line(one.reason, 300)}" if one.reason else ""
         yield (
             "red",
             f"It is stopped{because}. Put it right; then “hub check {one.name}” lets it run again.",

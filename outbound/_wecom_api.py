@@ -92,6 +92,15 @@ CORP_ERRORS: Mapping[int, type[SendError]] = {
     90207: Rejected,  # [G] mini program that is not linked to the enterprise
 }
 
+_OTHERS = "secret is not that of an app of corp_id: copy it again from 应用管理 → the app"
+_FIXES: Mapping[int, str] = {
+    40001: _OTHERS,
+    40091: _OTHERS,
+    40013: "copy corp_id again from 我的企业 → 企业信息",
+    48002: "let the app use this interface: 应用管理 → the app → 权限, or 可调用接口的应用",
+    50003: "switch the app on again: 应用管理 → the app",
+}
+
 _PAUSES: Mapping[int, float] = {-1: 1.0, 6000: 1.0, 45033: 2.0, 45009: 60.0}
 
 
@@ -135,7 +144,20 @@ def _error_of(code: int, message: str, errors: Mapping[int, type[SendError]]) ->
         external_code=code,
         trace_id=hint[1] if hint else None,
         retry_after=_PAUSES.get(code),
+        advice=_fix(code, message),
     )
+
+
+def _fix(code: int, message: str) -> str | None:
+    """What the enterprise's admin does about *code*."""
+    if code == 60020:
+        address = _OUR_ADDRESS.search(message)
+        named = address[1] if address else "our address"
+        return (
+            f"add {named} under 应用管理 → the app → 企业可信IP (it takes about a minute), "
+            "or set proxy to a listed address"
+        )
+    return _FIXES.get(code)
 
 
 def _seconds(value: str | None) -> float | None:
@@ -375,12 +397,4 @@ async def checked_credentials(api: CorpApi) -> Check:
 
 def advice_on(error: SendError) -> str:
     """What an admin does about *error*."""
-    if error.external_code == "60020":
-        address = _OUR_ADDRESS.search(error.detail)
-        named = address[1] if address else "our address"
-        return f"add {named} under 应用管理 → the app → 企业可信IP; it takes about a minute"
-    if error.external_code in ("40001", "40091", "42001", "40014"):
-        return "secret is not that of an app of corp_id: copy it again from 应用管理 → the app"
-    if error.external_code == "40013":
-        return "copy corp_id again from 我的企业 → 企业信息"
-    return "see the channel's page under docs/channels"
+    return error.advice or "see the channel's page under docs/channels"

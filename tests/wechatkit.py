@@ -19,7 +19,14 @@ from hub.web.app import make_app, serve
 from sandbox.wechat import WeChatSimulator
 from tests.corekit import eventually
 
-PACE = Pace(poll_s=0.05, retries_s=(0.05, 0.1, 0.2), sweep_s=0.2, stopped_s=0.3, answer_s=0.05)
+PACE = Pace(
+    poll_s=0.05,
+    retries_s=(0.05, 0.1, 0.2),
+    sweep_s=0.2,
+    stopped_s=0.3,
+    reconcile_s=0.2,
+    answer_s=0.05,
+)
 OPENID = "oAlice_0123456789abcdefghijk"
 
 

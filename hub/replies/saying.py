@@ -361,7 +361,7 @@ class LaneRun:
     async def _stop_account(self, error: BadCredentials) -> NoReturn:
         """The account sends nothing more, so no lane of it is claimed until it is revived."""
         account, accounts = self._lane.account, self._core.accounts
-        await accounts.stop_account(account, error.detail or error.sentence)
+        await accounts.stop_account(account, error.reason)
         stopped = account in await accounts.stopped()
         raise _Pause(self._pace.reconcile_s if stopped else self._pace.stopped_s)
 

@@ -1,28 +1,26 @@
 """WeChat Official Account: how replies leave, and what the account can be asked.
 
-``errors.py`` holds the table of the platform's codes, ``compose.py`` what a reply becomes,
-``api.py`` how a call is made.
+``errors.py`` holds the table of the platform's codes, ``compose.py`` what a reply becomes (in passive
+mode ``answer.py``), ``api.py`` how a call is made, ``check.py`` what ``hub check`` finds.
 """
 
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
-from hub.channel import Account, Check, HttpAnswer, Tools
-from hub.errors import BadCredentials, Rejected, SendError, Unreachable, WindowClosed
-from hub.model import Allowance, Attachment, Draft, Receipt, Reply, ReplyAttachment
+from hub.channel import Account, HttpAnswer, Tools
+from hub.errors import BadCredentials, Rejected, Unreachable, WindowClosed
+from hub.model import Address, Allowance, Attachment, Draft, Receipt, Reply, ReplyAttachment
 from outbound.wechat.answer import compose_answer
 from outbound.wechat.api import Api, Call, catalogue
+from outbound.wechat.check import WeChatChecker
 from outbound.wechat.compose import MEDIA_LIMITS, TEXT_LIMIT, Ways, budget, compose
-from outbound.wechat.errors import judge
+from outbound.wechat.errors import NOT_TYPING, judge
 from outbound.wechat.results import filled
 
 __all__ = ["MEDIA_LIMITS", "TEXT_LIMIT", "WeChatChecker", "WeChatMedia", "WeChatSender"]
 
-_ADDRESS_IN_ERROR = re.compile(r"\b(\d{1,3}(?:\.\d{1,3}){3})\b")
 _FILE_TYPES = ("image/", "audio/", "video/")
 
 
@@ -67,6 +65,20 @@ class WeChatSender:
             external_id=None if message_id is None else str(message_id),
             occurred_at=self._tools.clock(),
         )
+
+    async def typing(self, to: Address, *, on: bool) -> bool:
+        """Shown for 15 s or until a message; only within 30 s after the customer did something."""
+        if self._account.passive:
+            return False
+        body = {"touser": to.value, "command": "Typing" if on else "CancelTyping"}
+        call = Call("POST", "message/custom/typing", {}, body)
+        try:
+            await self._api.call(call.method, call.url(self._api.base), json=body, speaks=False)
+        except Rejected as error:
+            if error.external_code not in NOT_TYPING:
+                raise
+            return False
+        return True
 
     async def _upload(self, draft: Draft) -> Receipt:
         attachment = msgspec.convert(draft.extra["attachment"], ReplyAttachment)
@@ -127,63 +139,3 @@ def _is_file(answer: HttpAnswer) -> bool:
         return False
     kind = answer.headers.get("content-type", "").lower()
     return kind.startswith(_FILE_TYPES) or not answer.body.lstrip().startswith(b"{")
-
-
-class WeChatChecker:
-    """Tries the credentials, and says what to paste into the platform's console."""
-
-    def __init__(self, account: Account[Any], tools: Tools) -> None:
-        self._account = account
-        self._api = Api(account, tools)
-
-    async def check(self, public_url: str | None) -> AsyncIterator[Check]:
-        """The findings, as they come; see :class:`hub.channel.Checker`."""
-        yield self._callback(public_url)
-        yield self._mode()
-        yield await self._credentials()
-
-    def _callback(self, public_url: str | None) -> Check:
-        if not public_url:
-            advice = "set public_url under [hub] to the address that the platform can reach"
-            return Check(False, "callback URL", "unknown", advice)
-        secret = "/<intake_secret>" if self._account.settings.intake_secret else ""
-        url = f"{public_url.rstrip('/')}/in/{self._account.channel}/{self._account.name}{secret}"
-        where = "设置与开发 → 基本配置 → 服务器配置 (URL)"
-        usual = _port_is_usual(url) or _is_on_this_machine(self._account.settings.api_base)
-        return Check(usual, "callback URL", url, f"paste it under {where}; port 80 or 443")
-
-    def _mode(self) -> Check:
-        mode = self._account.settings.mode
-        advice = None if mode == "safe" else "choose 安全模式 in the console and mode = 'safe' here"
-        return Check(mode != "plain", "encryption", f"mode {mode}", advice)
-
-    async def _credentials(self) -> Check:
-        try:
-            await self._api.fetch_token()
-        except SendError as error:
-            return Check(
-                False, "app id and secret", f"{error.sentence} {error.detail}", _advice(error)
-            )
-        settings = self._account.settings
-        known = f"{settings.app_id} {settings.original_id or ''}".strip()
-        return Check(True, "app id and secret", f"the platform gives a token for {known}")
-
-
-def _port_is_usual(url: str) -> bool:
-    return bool(re.fullmatch(r"(?:http://[^/:]+(?::80)?|https://[^/:]+(?::443)?)/.*", url))
-
-
-def _is_on_this_machine(api_base: str) -> bool:
-    """A simulator, which calls any port."""
-    return urlsplit(api_base).hostname in ("127.0.0.1", "localhost", "::1")
-
-
-def _advice(error: SendError) -> str:
-    if error.external_code == "40164":
-        address = _ADDRESS_IN_ERROR.search(error.detail)
-        return f"add {address[1] if address else 'our address'} under 基本配置 → IP白名单; it takes minutes"
-    if error.external_code in ("40001", "40125"):
-        return "app_secret is not that of app_id: copy it again from 基本配置 → AppSecret"
-    if error.external_code == "40013":
-        return "copy app_id again from 基本配置 → AppID"
-    return "see docs/channels/wechat.md"

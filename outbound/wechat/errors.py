@@ -22,7 +22,7 @@ from hub.errors import (
 )
 from hub.text import single_line
 
-__all__ = ["ERRORS", "EXPIRED", "error_of", "judge"]
+__all__ = ["ERRORS", "EXPIRED", "NOT_TYPING", "error_of", "judge"]
 
 # The token that we used is no longer good: fetch another, once.
 EXPIRED = frozenset(
@@ -33,6 +33,9 @@ EXPIRED = frozenset(
         42001,  # [D] access_token expired
     }
 )
+
+# Typing cannot be shown now: a bad command, nothing from the customer in 30 s, shown already.
+NOT_TYPING = frozenset({"45072", "45080", "45081"})
 
 ERRORS: Mapping[int, type[SendError]] = {
     -1: RateLimited,  # [D] system busy, try again; answered, so nothing went out
@@ -75,7 +78,19 @@ ERRORS: Mapping[int, type[SendError]] = {
     48008: Rejected,  # [D] message type not permitted
 }
 
+# What the owner of the account has to do, by the platform's code.
+_FIXES: Mapping[int, str] = {
+    40001: "app_secret is not that of app_id: copy it again from 基本配置 → AppSecret",
+    40125: "app_secret is not that of app_id: copy it again from 基本配置 → AppSecret",
+    40013: "copy app_id again from 基本配置 → AppID",
+    40164: "add {address} under 基本配置 → IP白名单 (it takes minutes), or set proxy to a listed address",
+    48001: "the account has no right to this interface: get it verified (微信认证), or set passive = true",
+    48004: "the platform has banned this interface for the account: see its notices in the console",
+    50002: "the platform has limited the account: see its notices in the console",
+}
+
 _CHINA = timezone(timedelta(hours=8))
+_ADDRESS = re.compile(r"\b(\d{1,3}(?:\.\d{1,3}){3})\b")
 _TRACE = re.compile(r"\brid:\s*([0-9A-Za-z-]+)")
 
 
@@ -87,7 +102,13 @@ def error_of(code: int, message: str, now: datetime) -> SendError:
         external_code=code,
         trace_id=trace[1] if trace else None,
         retry_after=_retry_after(code, now),
+        advice=_fix(code, message),
     )
+
+
+def _fix(code: int, message: str) -> str | None:
+    fix, found = _FIXES.get(code), _ADDRESS.search(message)
+    return fix.format(address=found[1] if found else "our address") if fix else None
 
 
 def _retry_after(code: int, now: datetime) -> float | None:

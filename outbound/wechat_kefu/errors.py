@@ -63,4 +63,5 @@ def explained(error: SendError) -> SendError:
         external_code=error.external_code,
         trace_id=error.trace_id,
         retry_after=error.retry_after,
+        advice=error.advice,
     )

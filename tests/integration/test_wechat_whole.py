@@ -2,12 +2,18 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import aiohttp
+import msgspec
 import pytest
+from aiohttp import web
 
+from hub.channel import Typist
 from hub.ids import show_id
-from hub.model import Link, Menu, MenuChoice, MiniProgram, Template
+from hub.model import Address, Link, Menu, MenuChoice, MiniProgram, Template
 from sandbox.wechat import messages
+from tests.corekit import eventually
 from tests.wechatkit import OPENID, World, world_of
 
 
@@ -96,3 +102,82 @@ async def test_stickers_and_pages_come_in(world: World) -> None:
     sticker, page = await world.arrived(2)
     assert (sticker["kind"], page["kind"]) == ("unsupported", "card")
     assert page["text"] == "[mini program] 商品"
+
+
+async def account_states(world: World) -> list[Any]:
+    rows = await world.core.db.fetch(
+        "SELECT body FROM events WHERE type = 'account.state' ORDER BY position"
+    )
+    return [msgspec.json.decode(row["body"])["data"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    "code, fix", [(40164, "IP白名单"), (40125, "AppSecret"), (48001, "passive = true")]
+)
+async def test_a_refused_account_stops_and_tells_once(world: World, code: int, fix: str) -> None:
+    """With the platform's own text and what to do; nothing is lost, and a check lets it go on."""
+    simulator = world.simulator
+    await simulator.push_text(OPENID, "hello")
+    simulator.fail("errcode", code=code, count=1, path="/cgi-bin/message/custom/send")
+    replies = [await world.reply(f"{number}") for number in range(3)]
+
+    async def stopped() -> bool:
+        return bool(await world.core.accounts.stopped())
+
+    await eventually(stopped)
+    (told,) = await account_states(world)
+    assert told["state"] == "stopped"
+    assert simulator.log("send") == []
+    assert fix in told["reason"]
+    if code == 40164:
+        assert "invalid ip 127.0.0.1" in told["reason"]
+        assert "add 127.0.0.1 under" in told["reason"]
+    await world.core.accounts.revive("shop")
+    world.core.bells.ring("reply")
+    for reply in replies:
+        await world.status(reply, "sent")
+    assert world.shown() == ["0", "1", "2"]
+
+
+async def test_typing_costs_nothing(world: World) -> None:
+    """It is shown on the phone's side, and the count of replies stays."""
+    await world.simulator.push_text(OPENID, "hello")
+    (place,) = await world.filed()
+    running = world.core.accounts.get("shop")
+    assert running is not None
+    assert isinstance(running.sender, Typist)
+    to = Address("wechat", world.simulator.credentials.app_id, OPENID)
+    assert await running.sender.typing(to, on=True)
+    assert not await running.sender.typing(to, on=True)  # 45081: it is shown already
+    assert [one["command"] for one in world.simulator.log("typing")] == ["Typing"]
+    assert (await world.allowances(place["id"]))["message"] == 5
+
+
+async def test_an_account_leaves_through_its_proxy(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch, aiohttp_server: Any
+) -> None:
+    """Every call to the platform: tokens and messages."""
+    seen = []
+
+    async def forward(request: web.Request) -> web.Response:
+        seen.append(request.raw_path)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(
+                request.method, request.raw_path, data=await request.read(), headers=request.headers
+            ) as answer,
+        ):
+            return web.Response(body=await answer.read(), content_type="application/json")
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", forward)
+    proxy = await aiohttp_server(app)
+    settings = f'proxy = "http://127.0.0.1:{proxy.port}"'
+    async with world_of(tmp_path, database_url, monkeypatch, settings) as world:
+        await world.simulator.push_text(OPENID, "hello")
+        await world.status(await world.reply("hi"), "sent")
+        assert world.shown() == ["hi"]
+        assert [path.split("?")[0].split("/cgi-bin/")[1] for path in seen] == [
+            "stable_token",
+            "message/custom/send",
+        ]

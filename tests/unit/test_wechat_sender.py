@@ -293,4 +293,43 @@ async def test_the_check_names_the_address_to_allow() -> None:
     bench = Workbench(lambda _call: json_answer({"errcode": 40164, "errmsg": words}))
     finding = (await findings(bench, "https://hub.example.com"))["app id and secret"]
     assert not finding.ok
-    assert finding.advice == "add 203.0.113.9 under 基本配置 → IP白名单; it takes minutes"
+    assert finding.advice is not None
+    assert finding.advice.startswith("add 203.0.113.9 under 基本配置 → IP白名单 (it takes minutes)")
+
+
+@pytest.mark.parametrize("passive, ok", [(False, False), (True, True)])
+async def test_the_check_knows_who_may_not_send(passive: bool, ok: bool) -> None:
+    """48001 on a call that only reads: the account needs passive mode, or has it."""
+
+    refused = json_answer({"errcode": 48001, "errmsg": "api unauthorized"})
+    found = (await findings(platform(refused), None, passive=passive))["customer-service messages"]
+    assert found.ok == ok
+    assert "passive = true" in (found.advice or found.detail)
+
+
+async def test_the_check_tells_the_way_back() -> None:
+    """What the platform itself finds on its way to the callback."""
+    lost = {"errcode": 0, "dns": [], "ping": [{"ip": "203.0.113.1", "package_loss": "100%"}]}
+    bench = platform(json_answer(lost))
+    found = (await findings(bench, "https://hub.example.com"))["from the platform to the callback"]
+    assert not found.ok
+    assert "203.0.113.1" in found.detail
+
+
+# --- typing -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code, shown", [(0, True), (45080, False), (45081, False)])
+async def test_typing_is_a_courtesy(code: int, shown: bool) -> None:
+    """Shown where the platform allows it; its three refusals are no errors."""
+    bench = platform(json_answer({"errcode": code, "errmsg": "x"}))
+    sender = WeChatSender(account(), bench.tools)
+    assert await sender.typing(TO, on=True) is shown
+    assert bench.http.calls[-1].json == {"touser": "oABC", "command": "Typing"}
+
+
+async def test_an_account_without_the_right_does_not_type() -> None:
+    """It is not even asked for."""
+    bench = platform(OK)
+    assert not await WeChatSender(account(passive=True), bench.tools).typing(TO, on=True)
+    assert bench.http.calls == []

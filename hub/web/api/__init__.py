@@ -10,6 +10,7 @@ from hub.web.api import (
     messages,
     openings,
     tracing,
+    writing,
 )
 from hub.web.routes import Route
 
@@ -20,6 +21,7 @@ _MODULES = (
     messages,
     openings,
     tracing,
+    writing,
     attachments,
     events,
     deliveries,
