@@ -62,7 +62,7 @@ class World:
         self.files: dict[str, File] = {}
         self.history: list[Said] = []
         self._known: OrderedDict[int, Said] = OrderedDict()
-        self._count = 0
+        self._count = secrets.randbelow(10**9)  # another start gives other numbers
 
     # -- people --------------------------------------------------------------------------------------
 
