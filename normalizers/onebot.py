@@ -36,22 +36,22 @@ GAP, OFFLINE, ONLINE = "gap", "offline", "online"
 
 # The standard's notices and requests as we call them, and which fields tell a person more.
 _NOTICES: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "friend_add": ("friend_added", ()),
+    "friend_add": ("contact_added", ()),
     "friend_recall": ("message_recalled", ("message_id",)),
     "group_recall": ("message_recalled", ("message_id",)),
     "group_upload": ("group_file_uploaded", ("file.name", "file.size")),
     "group_admin": ("group_admin_changed", ("sub_type",)),
-    "group_increase": ("group_member_joined", ("sub_type",)),
-    "group_decrease": ("group_member_left", ("sub_type",)),
-    "group_ban": ("group_member_muted", ("sub_type", "duration")),
+    "group_increase": ("member_joined", ("sub_type",)),
+    "group_decrease": ("member_left", ("sub_type",)),
+    "group_ban": ("member_muted", ("sub_type", "duration")),
     "notify.poke": ("poked", ()),
     "notify.lucky_king": ("lucky_king", ()),
     "notify.honor": ("group_honor", ("honor_type",)),
     "bot_offline": ("account_offline", ("message",)),  # NapCat
-    "request.friend": ("friend_requested", ("comment",)),
-    "request.group": ("group_requested", ("sub_type", "comment")),
+    "request.friend": ("contact_requested", ("comment",)),
+    "request.group": ("join_requested", ("sub_type", "comment")),
 }
-_BOT_ITSELF = {"group_member_joined": "bot_joined", "group_member_left": "bot_left"}
+_BOT_ITSELF = {"member_joined": "bot_joined", "member_left": "bot_left"}
 _MADE_HERE: Mapping[str, tuple[str, str]] = {
     GAP: ("connection_gap", "[connection gap] messages may be missing"),
     OFFLINE: ("account_offline", "[account offline] the QQ account is not signed in"),
@@ -250,7 +250,7 @@ def _notice(read: _Event, name: str) -> Result:
 def _concerns(read: _Event, kind: str, itself: bool) -> bool:
     wanted = read.account.settings.groups
     return wanted == "all" or (
-        wanted == "addressed" and (itself or kind in ("message_recalled", "group_requested"))
+        wanted == "addressed" and (itself or kind in ("message_recalled", "join_requested"))
     )
 
 

@@ -121,7 +121,7 @@ async def test_samples(entry: dict[str, Any]) -> None:
         assert int(result.sent_at.timestamp()) == fields["time"]
     else:
         assert isinstance(result, Notice)
-        assert result.kind in ("message_recalled", "group_file_uploaded", "friend_requested")
+        assert result.kind in ("message_recalled", "group_file_uploaded", "contact_requested")
 
 
 def assert_action(sample: dict[str, Any]) -> None:

@@ -157,8 +157,8 @@ async def test_recalls_friends_and_requests(world: World) -> None:
     assert recalled["external_id"] == str(said.number)
     assert recalled["conversation"]["thread_key"] == f"private:{LIN}"
     await simulator.add_friend(99999999, "New")
-    await world.notices("friend_added")
+    await world.notices("contact_added")
     request = simulator.events.request("friend", user_id=88888888, comment="我想买灯", flag="f-1")
     await simulator.push(request)
-    (asked,) = await world.notices("friend_requested")
-    assert asked["text"] == "[friend requested] 我想买灯"
+    (asked,) = await world.notices("contact_requested")
+    assert asked["text"] == "[contact requested] 我想买灯"
