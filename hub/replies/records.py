@@ -15,7 +15,7 @@ import structlog
 
 from hub import ledger
 from hub.core import Core
-from hub.errors import SendError, WindowClosed
+from hub.errors import Ambiguous, SendError, WindowClosed
 from hub.model import Allowance, Draft, Receipt, Spoken
 from hub.outbox import Change, apply_early, change_status, to_json
 from hub.outbox.states import worst
@@ -26,7 +26,16 @@ from hub.store.drafts import Intent
 from hub.store.inbox import short_key
 from hub.store.replies import Fenced, ReplyLane
 
-__all__ = ["Changed", "Fenced", "Holder", "Try", "age_s", "results_of"]
+__all__ = [
+    "Changed",
+    "Fenced",
+    "Holder",
+    "Try",
+    "age_s",
+    "doubtful",
+    "may_be_out",
+    "results_of",
+]
 
 T = TypeVar("T")
 
@@ -41,13 +50,17 @@ class Changed(Exception):
 
 
 class Try(NamedTuple):
-    """One call that is about to be made, or was: the draft, its row, and what it reserved."""
+    """One call that is about to be made, or was: the draft, its row, and what it reserved.
+
+    *may_be_out*: an earlier try of a repeatable draft may have arrived, whatever comes of this one.
+    """
 
     message: Any
     row: Any
     draft: Draft
     number: int
     allowance_id: UUID | None
+    may_be_out: bool = False
 
 
 class Holder:
@@ -134,7 +147,9 @@ class Holder:
             return allowance_id, _spoken(draft, taken, again=kept is not None)
 
         allowance_id, spoken = await self.write(work)
-        return Try(message, row, spoken, row["tries"] + 1, allowance_id)
+        return Try(
+            message, row, spoken, row["tries"] + 1, allowance_id, may_be_out(row, draft)
+        )
 
     async def _reserve(self, tx: Transaction, draft: Draft) -> ledger.Reserved | None:
         conversation_id = self.lane.conversation_id
@@ -231,8 +246,11 @@ class Holder:
     ) -> None:
         """The call is to be made again later; *refund* when it is proven that nothing was sent.
 
-        *kept*: under the same allowance and turn, as whatever may have arrived is.
+        *kept*: under the same allowance and turn, as whatever may have arrived is. What an earlier
+        try may have brought to the customer is not forgotten for what came of a later one.
         """
+        if tried.may_be_out:
+            refund, kept, error = False, True, doubtful(error)
 
         async def work(tx: Transaction) -> None:
             now = self.core.clock()
@@ -373,6 +391,26 @@ def results_of(rows: Sequence[Any]) -> Mapping[str, Any]:
     for row in rows:
         results |= msgspec.json.decode(row["results"], type=dict[str, Any])
     return results
+
+
+def may_be_out(row: Any, draft: Draft) -> bool:
+    """Whether nobody knows if an earlier try of *draft*, whose row this is, reached the customer."""
+    if draft.role == "prepare" or draft.only_in_answer:
+        return False
+    error = msgspec.json.decode(row["error"]) if row["error"] else None
+    return error is not None and error.get("code") == Ambiguous.code
+
+
+def doubtful(error: SendError) -> Ambiguous:
+    """*error* of a call of which an earlier try may have arrived."""
+    if isinstance(error, Ambiguous):
+        return error
+    return Ambiguous(
+        f"an earlier try may have arrived; the last one: {error.sentence} {error.detail}".strip(),
+        external_code=error.external_code,
+        trace_id=error.trace_id,
+        retry_after=error.retry_after,
+    )
 
 
 def age_s(at: datetime | None, now: datetime) -> float:

@@ -32,7 +32,15 @@ from hub.replies.composing import (
 )
 from hub.replies.errors import AccountRemoved, Expired
 from hub.replies.moving import announce_held, move
-from hub.replies.records import Changed, Holder, Try, age_s, results_of
+from hub.replies.records import (
+    Changed,
+    Holder,
+    Try,
+    age_s,
+    doubtful,
+    may_be_out,
+    results_of,
+)
 from hub.store import AWAY, outbox, replies
 from hub.store import drafts as draft_rows
 
@@ -262,6 +270,9 @@ class LaneRun:
     ) -> Mapping[str, Any]:
         """Make one call; what it brought for those after it."""
         if draft.deadline is not None and draft.deadline <= self._core.clock():
+            if may_be_out(row, draft):
+                await self._holder.unknown(message, row, doubtful(Expired()))
+                raise Changed
             await self._holder.fail(message, Expired())
             raise _Settled
         if draft.role == "prepare" and (ready := await self._ready(draft)) is not None:
@@ -351,6 +362,8 @@ class LaneRun:
         if isinstance(error, BadCredentials):
             await self._holder.again(tried, error, refund=True, counts=False)
             await self._stop_account(error)
+        if tried.may_be_out:
+            await self._ambiguous(tried, doubtful(error), again=error.retryable)
         if isinstance(error, WindowClosed):
             await self._closed(tried.message, outlet, error, tried)
         if error.retryable:
@@ -365,10 +378,11 @@ class LaneRun:
         stopped = account in await accounts.stopped()
         raise _Pause(self._pace.reconcile_s if stopped else self._pace.stopped_s)
 
-    async def _ambiguous(self, tried: Try, error: Ambiguous) -> NoReturn:
+    async def _ambiguous(self, tried: Try, error: Ambiguous, *, again: bool = True) -> NoReturn:
+        """Nobody knows whether it arrived; made *again* where the platform removes repeats."""
         if tried.draft.role == "prepare":
             await self._later(tried, Unreachable(error.detail), refund=False)
-        if tried.draft.repeatable and tried.number <= len(self._pace.retries_s):
+        if again and tried.draft.repeatable and tried.number <= len(self._pace.retries_s):
             await self._later(tried, error, refund=False)
         await self._holder.unknown(tried.message, tried.row, error)
         raise Changed
@@ -421,14 +435,9 @@ def _stored(message: Any) -> Stored | None:
 def _nothing_left(drafts: Sequence[Any]) -> bool:
     """Whether nothing of the message can have reached the platform."""
     return all(
-        row["state"] == "queued" and row["allowance_id"] is None and not _may_be_out(row)
+        row["state"] == "queued" and row["allowance_id"] is None and not may_be_out(row, read_draft(row))
         for row in drafts
     )
-
-
-def _may_be_out(row: Any) -> bool:
-    error = msgspec.json.decode(row["error"]) if row["error"] else None
-    return error is not None and error.get("code") == Ambiguous.code
 
 
 def _same(made: Sequence[outbox.NewDraft], drafts: Sequence[Any]) -> bool:

@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from hub.errors import Ambiguous
+from hub.errors import (
+    Ambiguous,
+    RateLimited,
+    Rejected,
+    SendError,
+    Unreachable,
+    WindowClosed,
+)
 from hub.model import Draft, Receipt
 from hub.replies import cancel, resend
 from hub.store import Database
@@ -196,6 +203,35 @@ async def test_a_call_that_the_platform_removes_repeats_of_is_made_again(db: Dat
 
     assert effects == ["one", "two"]
     assert await world.told(message) == ["queued", "sent"]
+
+
+@pytest.mark.parametrize(
+    "later",
+    [Unreachable("refused"), RateLimited("slower"), Rejected("no"), WindowClosed("over")],
+    ids=lambda error: error.code,
+)
+async def test_what_may_have_arrived_once_never_ends_as_not_sent(
+    db: Database, later: SendError
+) -> None:
+    """The first try arrived and its answer was lost: what later tries meet proves nothing about it."""
+    world = World(db, windowed=True, repeatable=True)
+    conversation = await world.conversation()
+    await world.allow(conversation, 5)
+
+    async def script(draft: Draft, results: Mapping[str, Any]) -> Receipt:
+        if not world.platform.log:
+            world.platform.act(draft, results)
+            raise Ambiguous("answer lost")
+        raise later
+
+    world.platform.script = script
+    async with world.serving():
+        message = await world.reply(conversation, "one")
+        await until_status(world, message, "unknown")
+
+    assert await world.told(message) == ["queued", "unknown"]
+    assert await world.left(conversation) == 4
+    assert "may have arrived" in (await world.body(message))["error"]["detail"]
 
 
 # --- killed -----------------------------------------------------------------------------------------
