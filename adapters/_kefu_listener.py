@@ -80,18 +80,21 @@ class KefuListener:
             await self._pull_each(rung, desks, emit)
             first = await wake.wait(max(due - clock(), 0.0))
             rung = _together([first, *await _waiting(wake)])
-            if clock() >= due or "" in rung:  # time to look at all, or a bell that names no desk
+            if first is None or "" in rung:  # time to look at all, or nobody knows who has rung
                 rung = dict.fromkeys(desks, "") | {desk: one for desk, one in rung.items() if desk}
                 due = clock() + self._poll_s
-            if fresh := [desk for desk in rung if desk not in desks]:
+            if self._configured:  # another account of the hub may have the others
+                rung = {desk: token for desk, token in rung.items() if desk in desks}
+            elif fresh := [desk for desk in rung if desk not in desks]:
                 desks += fresh
                 await emit((), Checkpoint(DESKS, {"known": list(desks)}))
 
     async def _desks(self, emit: Emit) -> list[str]:
-        """Those of the settings, else all that the app may manage; and those that bells named."""
+        """Those of the settings; else all that the app may manage, and those that bells named."""
+        if self._configured:
+            return list(dict.fromkeys(self._configured))
         kept = (await emit.checkpoint(DESKS) or {}).get("known", ())
-        named = list(self._configured) or list(await desks_of(self._api))
-        return list(dict.fromkeys([*named, *map(str, kept)]))
+        return list(dict.fromkeys([*await desks_of(self._api), *map(str, kept)]))
 
     async def _pull_each(self, rung: Mapping[str, str], desks: Sequence[str], emit: Emit) -> None:
         """Pull each desk that was *rung* for; one that is refused does not stop the others.

@@ -16,6 +16,7 @@ from hub.errors import (
     SendError,
     Unreachable,
 )
+from hub.fetch import TooLarge
 from hub.model import Attachment, Draft, Receipt, ReplyAttachment
 from hub.text import single_line
 
@@ -197,7 +198,7 @@ class CorpApi:
         """The facts that *url* (its token hidden) answers with.
 
         Raises:
-            SendError: the narrowest class that fits.
+            SendError: the narrowest class that fits; TooLarge: more than the hub reads of an answer.
         """
         answer = await self.answer(method, url, speaks=speaks, json=json, files=files)
         return self.judge(answer, speaks=speaks)
@@ -248,6 +249,8 @@ class CorpApi:
         except Ambiguous as error:
             if speaks:
                 raise
+            if isinstance(error.__cause__, TooLarge):  # asked for again it is as large
+                raise error.__cause__ from error
             raise Unreachable(error.detail) from error
 
     async def upload(self, draft: Draft) -> Receipt:

@@ -6,13 +6,16 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from adapters._kefu_listener import DESKS, KefuListener, cursor_key
 from adapters.wechat_kefu import KefuSettings
 from hub.channel import Account, Bell, HttpAnswer
 from hub.errors import BadCredentials, Rejected, SendError
-from hub.fetch import TooLarge
+from hub.fetch import ON_PREMISE, Fetcher
 from hub.model import Checkpoint, InboundEvent, Secret
 from hub.testing import HttpCall, Workbench, json_answer
 
@@ -93,6 +96,24 @@ def pages(*answers: HttpAnswer | Exception) -> Workbench:
     return platform(lambda _call: left.pop(0) if len(left) > 1 else left[0])
 
 
+def account(
+    desks: tuple[str, ...] = ("wk1",), *, profiles: bool = False, **settings: str
+) -> Account[KefuSettings]:
+    return Account(
+        "shop",
+        "wechat_kefu",
+        KefuSettings(
+            corp_id="ww0123456789abcdef",
+            secret=Secret("s"),
+            token=Secret("t"),
+            aes_key=Secret("a" * 43),
+            open_kfids=desks,
+            profiles=profiles,
+            **settings,
+        ),
+    )
+
+
 async def listen(
     bench: Workbench,
     store: Store,
@@ -100,15 +121,7 @@ async def listen(
     desks: tuple[str, ...] = ("wk1",),
     profiles: bool = False,
 ) -> None:
-    settings = KefuSettings(
-        corp_id="ww0123456789abcdef",
-        secret=Secret("s"),
-        token=Secret("t"),
-        aes_key=Secret("a" * 43),
-        open_kfids=desks,
-        profiles=profiles,
-    )
-    listener = KefuListener(Account("shop", "wechat_kefu", settings), bench.tools)
+    listener = KefuListener(account(desks, profiles=profiles), bench.tools)
     with contextlib.suppress(asyncio.CancelledError):
         await listener.listen(store, Doorbell(*bells))
 
@@ -201,21 +214,64 @@ async def test_a_cursor_that_stands_still_ends_the_loop() -> None:
 
 
 async def test_a_page_that_is_too_large_is_asked_for_in_parts() -> None:
-    """The limit shrinks until it fits."""
-    answers = [TooLarge("1048577 bytes"), TooLarge("1048577 bytes"), page(item("1"), cursor="a")]
-    bench, store = pages(*answers), Store()
-    await listen(bench, store)
-    assert [one["limit"] for one in asked(bench)] == [1000, 250, 62]
-    assert store.texts == ["1"]
+    """The limit shrinks until it fits what the hub's own client reads of an answer."""
+    limits: list[int] = []
+
+    async def sync_msg(request: web.Request) -> web.Response:
+        asked = await request.json()
+        limits.append(asked["limit"])
+        items = [item(f"{n} {'x' * 2000}", msgid=f"m{n}") for n in range(600)]
+        since = int(asked.get("cursor") or 0)
+        until = min(since + asked["limit"], len(items))
+        more = int(until < len(items))
+        facts = {"next_cursor": str(until), "has_more": more, "msg_list": items[since:until]}
+        return web.json_response({"errcode": 0, **facts})
+
+    async def gettoken(_: web.Request) -> web.Response:
+        return web.json_response({"errcode": 0, "access_token": "TOKEN", "expires_in": 7200})
+
+    app = web.Application()
+    app.router.add_post("/cgi-bin/kf/sync_msg", sync_msg)
+    app.router.add_get("/cgi-bin/gettoken", gettoken)
+    fetcher, store, bench = Fetcher(ON_PREMISE), Store(), Workbench()
+    async with TestServer(app) as server:
+        tools = msgspec.structs.replace(bench.tools, http=fetcher)
+        listener = KefuListener(account(api_base=str(server.make_url("/"))), tools)
+        with contextlib.suppress(asyncio.CancelledError):
+            await listener.listen(store, Doorbell())
+    await fetcher.close()
+
+    assert limits == [1000, 250, 250, 250]
+    assert [text.partition(" ")[0] for text in store.texts] == [str(n) for n in range(600)]
+
+
+async def test_desks_of_the_settings_are_the_only_ones() -> None:
+    """Another account of the hub may have the others: what is theirs must not come twice."""
+    store, bench = Store(), pages(page(cursor="a"))
+    store.checkpoints[DESKS] = {"known": ["wk1", "wk2"]}
+    await listen(bench, store, Bell("wk2", {"token": "T"}), Bell("wk1", {"token": "U"}))
+    assert [one["open_kfid"] for one in asked(bench)] == ["wk1", "wk1"]
+
+
+async def test_a_wake_up_that_brings_nothing_looks_at_all() -> None:
+    """A bell may have been lost while Redis was away."""
+    bench = pages(page(cursor="a"))
+    await listen(bench, Store(), None, desks=("wk1", "wk2"))
+    assert [one["open_kfid"] for one in asked(bench)] == ["wk1", "wk2", "wk1", "wk2"]
 
 
 async def test_a_desk_that_a_bell_names_is_kept() -> None:
     """The next owner looks at it too, without a bell."""
+    listed = json_answer({"errcode": 0, "account_list": [{"open_kfid": "wk1", "name": "a"}]})
+
+    def script(call: HttpCall) -> HttpAnswer:
+        return listed if call.url.endswith("/account/list") else page(cursor="a")
+
     store = Store()
-    await listen(pages(page(cursor="a")), store, Bell("wk2", {"token": "T"}))
+    await listen(platform(script), store, Bell("wk2", {"token": "T"}), desks=())
     assert store.checkpoints[DESKS] == {"known": ["wk1", "wk2"]}
-    bench = pages(page(cursor="a"))
-    await listen(bench, store)
+    bench = platform(script)
+    await listen(bench, store, desks=())
     assert [one["open_kfid"] for one in asked(bench)] == ["wk1", "wk2"]
 
 
