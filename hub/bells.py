@@ -38,6 +38,7 @@ class Bells:
         self._facts: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
         self._outgoing: dict[str, list[Mapping[str, Any]]] = {}
         self._due = asyncio.Event()
+        self._hears = redis_url is None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -72,6 +73,11 @@ class Bells:
     def ring_here(self, kind: str) -> None:
         """Wake whoever waits for *kind* in this process only."""
         self._events[kind].set()
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether bells of other processes do not reach this one now."""
+        return not self._hears
 
     async def wait(self, kind: str, timeout: float) -> list[Mapping[str, Any]]:
         """Returns when *kind* was rung since the last wait, or after *timeout* seconds.
@@ -109,6 +115,7 @@ class Bells:
                 async with redis.pubsub() as heard:
                     await heard.subscribe(CHANNEL)
                     pause = 0.1
+                    self._hears = True
                     for kind in list(self._events):  # what was rung while we were away
                         self._events[kind].set()
                     while True:
@@ -118,6 +125,7 @@ class Bells:
             except asyncio.CancelledError:
                 raise
             except Exception as error:
+                self._hears = False
                 _log.info("bells_away", error=type(error).__name__)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)

@@ -178,7 +178,7 @@ class Wake(Protocol):
     """Where a listener waits for a bell."""
 
     async def wait(self, timeout: float) -> Bell | None:
-        """The next bell, or None after *timeout* seconds."""
+        """The next bell; None after *timeout* seconds, or sooner when one may have been lost."""
         ...
 
 

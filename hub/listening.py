@@ -31,6 +31,8 @@ RENEW_S = 10.0
 MIN_PAUSE_S, MAX_PAUSE_S = 1.0, 300.0
 REFUSED_PAUSE_S = 900.0
 SOUND_AFTER_S = 60.0
+DEAF_S = 5.0
+"""How often a listener looks by itself while no bell of another process can reach it."""
 
 _log = structlog.get_logger("hub.listening")
 
@@ -91,16 +93,19 @@ class StoreEmit:
 
 
 class _BellWake:
-    """Where a listener waits; callbacks of its account ring."""
+    """Where a listener waits; callbacks of its account ring, if it has any."""
 
-    def __init__(self, core: Core, account: str) -> None:
+    def __init__(self, core: Core, plan: AccountPlan) -> None:
         self._core = core
-        self._kind = f"listen:{account}"
+        self._kind = f"listen:{plan.account.name}"
+        self._is_rung = plan.channel.adapter is not None
         self._waiting: list[Bell] = []
 
     async def wait(self, timeout: float) -> Bell | None:
-        """The next bell, or None after *timeout* seconds."""
+        """The next bell; None after *timeout* seconds, or when one may have been lost."""
         if not self._waiting:
+            if self._is_rung and self._core.bells.is_deaf:
+                timeout = min(timeout, DEAF_S)
             facts = await self._core.bells.wait(self._kind, timeout)
             self._waiting = [Bell(str(one.get("key", "")), one.get("facts", {})) for one in facts]
         return self._waiting.pop(0) if self._waiting else None
@@ -204,7 +209,7 @@ class Listening:
         await ensure_partitions(self._core.db, [account])
         await note_listener(self._core.db, account, "listening", None)
         listen = asyncio.ensure_future(
-            running.listener.listen(emit, _BellWake(self._core, account))
+            running.listener.listen(emit, _BellWake(self._core, plan))
         )
         renew = asyncio.create_task(self._renew(name, epoch), name=f"{name}-renew")
         try:

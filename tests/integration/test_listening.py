@@ -155,3 +155,32 @@ async def test_bells_reach_other_processes(redis_url: str) -> None:
     assert await here.wait("listen:shop", 0.2) == []
     await here.stop()
     await there.stop()
+
+
+class Waiting:
+    """A listener that waits long, and notes when it is woken."""
+
+    def __init__(self) -> None:
+        self.woken = asyncio.Event()
+
+    async def listen(self, emit: Emit, wake: Wake) -> None:
+        await wake.wait(300.0)
+        self.woken.set()
+        await asyncio.Event().wait()
+
+
+async def test_while_redis_is_away_a_listener_looks_by_itself(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A callback that another process takes cannot ring then; what it announced must not wait long."""
+    monkeypatch.setattr("hub.listening.DEAF_S", 0.05)
+    rung = msgspec.structs.replace(CHANNEL, adapter=lambda account, tools: None)
+    settings = settings_for(channel=msgspec.structs.replace(rung, listener=lambda *_: None))
+    async with opened(database_url, settings) as core:
+        core.bells = Bells("redis://127.0.0.1:1/0")
+        await core.bells.start()
+        listener = Waiting()
+        with_listener(core, listener)
+        async with background(Listening(core).run()):
+            await asyncio.wait_for(listener.woken.wait(), 15)
+        await core.bells.stop()
