@@ -113,6 +113,7 @@ class _Batch:
         self.files: list[tuple[UUID, UUID, str, Attachment]] = []
         self.ids: list[tuple[str, str, UUID, UUID | None]] = []
         self.events: list[feed.NewEvent] = []
+        self.named: list[tuple[UUID, dict[str, Any]]] = []  # contacts shown whose names are not loaded
         self.allowances: list[tuple[UUID, str, Allowance]] = []
         self.urgent: list[outbox.Urgent] = []
         self.spoken: set[UUID] = set()
@@ -325,8 +326,9 @@ class _Batch:
             conversation.queue = choice.queue
         conversation.state = "open"
         if (conversation.state, conversation.queue) != before:
-            data = {"conversation": conversation_json(conversation)}
-            self.events.append(_event("conversation.updated", data, conversation))
+            shown = conversation_json(conversation)
+            self.named.append((conversation.contact_id, shown["contact"]))
+            self.events.append(_event("conversation.updated", {"conversation": shown}, conversation))
 
     def _claim(self, account: str, notice: Notice) -> None:
         """What the platform says of who the sender of *notice* is besides."""
@@ -399,6 +401,9 @@ class _Batch:
             raise Raced
         await rows.remember_ids(self.tx, self.ids)
         await ledger.open_allowances(self.tx, self.allowances)
+        names = await rows.names_of(self.tx, {contact for contact, _ in self.named})
+        for contact, shown in self.named:
+            shown["name"] = names.get(contact)
         created = [
             _event("conversation.created", {"conversation": conversation_json(one)}, one)
             for one in made

@@ -30,6 +30,7 @@ __all__ = [
     "lock_conversations",
     "make_conversations",
     "menus_of",
+    "names_of",
     "remember_ids",
     "update_conversations",
 ]
@@ -116,6 +117,15 @@ async def contacts_of(
         raced = [address for address in missing if address not in found]
         found |= await _contacts(tx, raced)
     return found
+
+
+async def names_of(tx: Transaction, contacts: Iterable[UUID]) -> dict[UUID, str | None]:
+    """What those contacts are called."""
+    ids = sorted(contacts, key=lambda one: one.bytes)
+    if not ids:
+        return {}
+    rows = await tx.fetch("SELECT id, name FROM contacts WHERE id = ANY($1::uuid[])", ids)
+    return {row["id"]: row["name"] for row in rows}
 
 
 async def _contacts(tx: Transaction, addresses: Sequence[Address]) -> dict[Address, UUID]:

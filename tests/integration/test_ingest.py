@@ -3,6 +3,8 @@
 import asyncio
 from uuid import UUID
 
+import msgspec
+
 from hub.settings import Route
 from hub.store.inbox import Arrived, claim_partitions, insert_events, park, read_claimed, unpark
 from hub.store.models import Conversation, EventRow, Inbox, MessageRow, NoticeRow
@@ -187,6 +189,19 @@ async def test_a_resolved_conversation_reopens_with_a_new_case(database_url: str
         found = (conversation.state, conversation.case_number, conversation.queue)
         assert found == ("open", 2, "sales")
         assert await EventRow.filter(type="conversation.updated").count() == 1
+
+
+async def test_a_conversation_is_told_with_its_contacts_name(database_url: str) -> None:
+    """Also where the contact was made by an earlier batch: nobody's name is overwritten with nothing."""
+    async with opened(database_url, settings_for()) as core:
+        await store(core, {"text": "hello", "id": "1", "name": "Ann"})
+        await file_all(core)
+        await Conversation.all().update(state="resolved")
+        await store(core, {"text": "again", "id": "2"})
+        await file_all(core)
+        told = await EventRow.get(type="conversation.updated")
+        shown = msgspec.json.decode(bytes(told.body))["data"]["conversation"]
+        assert shown["contact"]["name"] == "Ann"
 
 
 async def test_text_that_postgresql_refuses_is_kept_readable(database_url: str) -> None:
