@@ -208,9 +208,7 @@ class Listening:
         emit = StoreEmit(self._core, account, plan.channel.key, name, epoch)
         await ensure_partitions(self._core.db, [account])
         await note_listener(self._core.db, account, "listening", None)
-        listen = asyncio.ensure_future(
-            running.listener.listen(emit, _BellWake(self._core, plan))
-        )
+        listen = asyncio.ensure_future(running.listener.listen(emit, _BellWake(self._core, plan)))
         renew = asyncio.create_task(self._renew(name, epoch), name=f"{name}-renew")
         try:
             done, _ = await asyncio.wait({listen, renew}, return_when=asyncio.FIRST_COMPLETED)

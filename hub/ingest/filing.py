@@ -113,7 +113,9 @@ class _Batch:
         self.files: list[tuple[UUID, UUID, str, Attachment]] = []
         self.ids: list[tuple[str, str, UUID, UUID | None]] = []
         self.events: list[feed.NewEvent] = []
-        self.named: list[tuple[UUID, dict[str, Any]]] = []  # contacts shown whose names are not loaded
+        self.named: list[
+            tuple[UUID, dict[str, Any]]
+        ] = []  # contacts shown whose names are not loaded
         self.allowances: list[tuple[UUID, str, Allowance]] = []
         self.urgent: list[outbox.Urgent] = []
         self.spoken: set[UUID] = set()
@@ -328,7 +330,9 @@ class _Batch:
         if (conversation.state, conversation.queue) != before:
             shown = conversation_json(conversation)
             self.named.append((conversation.contact_id, shown["contact"]))
-            self.events.append(_event("conversation.updated", {"conversation": shown}, conversation))
+            self.events.append(
+                _event("conversation.updated", {"conversation": shown}, conversation)
+            )
 
     def _claim(self, account: str, notice: Notice) -> None:
         """What the platform says of who the sender of *notice* is besides."""

@@ -147,9 +147,7 @@ class Holder:
             return allowance_id, _spoken(draft, taken, again=kept is not None)
 
         allowance_id, spoken = await self.write(work)
-        return Try(
-            message, row, spoken, row["tries"] + 1, allowance_id, may_be_out(row, draft)
-        )
+        return Try(message, row, spoken, row["tries"] + 1, allowance_id, may_be_out(row, draft))
 
     async def _reserve(self, tx: Transaction, draft: Draft) -> ledger.Reserved | None:
         conversation_id = self.lane.conversation_id

@@ -435,7 +435,9 @@ def _stored(message: Any) -> Stored | None:
 def _nothing_left(drafts: Sequence[Any]) -> bool:
     """Whether nothing of the message can have reached the platform."""
     return all(
-        row["state"] == "queued" and row["allowance_id"] is None and not may_be_out(row, read_draft(row))
+        row["state"] == "queued"
+        and row["allowance_id"] is None
+        and not may_be_out(row, read_draft(row))
         for row in drafts
     )
 
