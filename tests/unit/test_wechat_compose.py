@@ -16,6 +16,7 @@ from hub.model import (
     Location,
     Menu,
     MenuChoice,
+    MiniProgram,
     Reply,
     ReplyAttachment,
     Template,
@@ -252,3 +253,65 @@ def test_how_much_is_allowed(
 ) -> None:
     """Live allowances add up; without any, the last message opens five; knowing nothing is no limit."""
     assert expected == budget(reply(text="x", last_inbound_at=last), allowances, NOW)
+
+
+# --- mini programs, templates, subscribe messages ---------------------------------------------------
+
+OPENS = MiniProgram("wx00000000000000aa", "pages/shop?id=1")
+
+
+def test_a_card_into_a_mini_program() -> None:
+    """Its picture is uploaded first; where messages are few it is a link in the text."""
+    link = Link("https://e.example", "Shop", None, "https://e.example/1.jpg", OPENS)
+    upload, say = drafts(link=link)
+    assert (upload.role, upload.result) == ("prepare", "thumb_media_id")
+    assert say.json["miniprogrampage"] == {
+        "title": "Shop",
+        "appid": "wx00000000000000aa",
+        "pagepath": "pages/shop?id=1",
+        "thumb_media_id": "{{thumb_media_id}}",
+    }
+    (merged,) = drafts(allowed=1, text="Here:", link=link)
+    assert merged.json["text"]["content"].startswith('Here:\n<a href="https://e.example" data-')
+
+
+def test_nothing_leaves_the_link_in_the_text() -> None:
+    """What a helpdesk writes cannot end the attribute."""
+    link = Link('https://e.example/"><x', "<b>", mini_program=OPENS)
+    (body,) = bodies(link=link)
+    content = body["text"]["content"]
+    assert content.count("<") == 2
+    assert content.count('"') == 6
+
+
+def test_where_a_template_leads() -> None:
+    """To an address, and into a mini program where there is one."""
+    template = Template("T", {"a": "1"}, "https://e.example", OPENS)
+    (body,) = bodies(template=template)
+    assert body["url"] == "https://e.example"
+    assert body["miniprogram"] == {"appid": "wx00000000000000aa", "pagepath": "pages/shop?id=1"}
+
+
+def subscription(grants: Any = None, **params: str) -> Draft:
+    ways = Ways("https://api.weixin.qq.com", "wx1", ["S"], grants or {})
+    (draft,) = compose(reply(template=Template("S", params, "pages/order")), 0, ways)
+    return draft
+
+
+def test_a_subscribe_message() -> None:
+    """By its own call, in a closed window too; under the grant where one is known."""
+    draft = subscription(thing1="已发货")
+    assert draft.url.startswith("https://api.weixin.qq.com/cgi-bin/message/subscribe/bizsend?")
+    assert draft.json["page"] == "pages/order"
+    assert (draft.cost, draft.allowance) == (0, None)
+    granted = subscription({"S": "42"}, thing1="已发货")
+    assert (granted.cost, granted.allowance) == (1, "42")
+
+
+@pytest.mark.parametrize(
+    "name, text", [("thing1", "一" * 21), ("symbol2", "123456"), ("phrase3", "一二三四五六")]
+)
+def test_a_field_that_the_platform_would_refuse(name: str, text: str) -> None:
+    """47003 names no field; we do, before anything is sent."""
+    with pytest.raises(Unsupported, match=name):
+        subscription(**{name: text})
