@@ -19,6 +19,7 @@ from msgspec import Meta, Struct, field
 from hub.channel import Account, Channel
 from hub.destination import Destination, Target
 from hub.errors import ConfigError
+from hub.hours import Hours, zone_of
 from hub.model import Secret
 from hub.registry import channels, destinations
 
@@ -109,6 +110,9 @@ class HubSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     default_queue: Annotated[
         str, Meta(description="Where a conversation goes that no route takes")
     ] = "inbox"
+    time_zone: Annotated[
+        str, Meta(description="Time zone of routes and queues that name none, e.g. Asia/Shanghai")
+    ] = "UTC"
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         """What is wrong beyond types: (setting, what it wants)."""
@@ -119,12 +123,65 @@ class HubSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             scheme = value.reveal().partition("://")[0] if value else schemes[0]
             if scheme not in schemes:
                 yield name, f"wants a URL that begins with {schemes[0]}://"
+        yield from _unreadable(time_zone=lambda: zone_of(self.time_zone))
 
 
 class QueueSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[queues.NAME]``: a line of work."""
 
     title: Annotated[str | None, Meta(description="Name for people")] = None
+    priority: Annotated[
+        Literal["interactive", "bulk"],
+        Meta(
+            description="bulk waits while events of interactive queues wait for the same helpdesk"
+        ),
+    ] = "interactive"
+    hours: Annotated[
+        tuple[str, ...],
+        Meta(description='When it is open, e.g. ["mon-fri 09:00-18:00"]; empty for always'),
+    ] = ()
+    time_zone: Annotated[
+        str | None, Meta(description="Time zone of hours; the hub's when unset")
+    ] = None
+    holidays: Annotated[
+        tuple[str, ...],
+        Meta(description="Days closed: 2026-10-01, 2026-10-01/2026-10-07, or each year 12-25"),
+    ] = ()
+    workdays: Annotated[
+        tuple[str, ...],
+        Meta(description="Days with a Monday's hours, whatever they are: 2026-10-10"),
+    ] = ()
+    max_open: (
+        Annotated[int, Meta(ge=1, description="Full when so many conversations are open in it")]
+        | None
+    ) = None
+    overflow: Annotated[
+        str | None,
+        Meta(description="The queue that takes new conversations while this one is closed or full"),
+    ] = None
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        """What is wrong beyond types: (setting, what it wants)."""
+        yield from _unreadable(
+            time_zone=lambda: zone_of(self.time_zone or "UTC"),
+            hours=lambda: Hours(self.hours),
+            holidays=lambda: Hours((), holidays=self.holidays),
+            workdays=lambda: Hours((), workdays=self.workdays),
+        )
+        if self.overflow is None and (self.hours or self.holidays or self.max_open):
+            yield (
+                "overflow",
+                "is missing: which queue takes conversations while this one is closed?",
+            )
+
+
+def _unreadable(**reads: Callable[[], object]) -> Iterator[tuple[str, str]]:
+    """The settings that cannot be read, and why."""
+    for name, read in reads.items():
+        try:
+            read()
+        except ValueError as error:
+            yield name, str(error)
 
 
 class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,9 +196,32 @@ class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     text: Annotated[str | None, Meta(description="Regular expression (RE2) found in the text")] = (
         None
     )
+    subject: Annotated[
+        str | None, Meta(description="Regular expression (RE2) found in the subject")
+    ] = None
+    sender: Annotated[
+        str | None, Meta(description="Regular expression (RE2) found in the customer's address")
+    ] = None
+    tag: Annotated[str | None, Meta(description="Only conversations with this tag")] = None
+    contact: Annotated[
+        Literal["new", "known"] | None, Meta(description="Only contacts who are new, or known")
+    ] = None
+    hours: Annotated[
+        tuple[str, ...],
+        Meta(description='Only then, e.g. ["mon-fri 18:00-09:00", "sat-sun 00:00-24:00"]'),
+    ] = ()
+    time_zone: Annotated[
+        str | None, Meta(description="Time zone of hours; the hub's when unset")
+    ] = None
     sticky: Annotated[
         bool, Meta(description="False: moves a conversation even when it already has a queue")
     ] = True
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        """What is wrong beyond types: (setting, what it wants)."""
+        yield from _unreadable(
+            time_zone=lambda: zone_of(self.time_zone or "UTC"), hours=lambda: Hours(self.hours)
+        )
 
 
 class ClosedTemplate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -478,8 +558,9 @@ def _routes(reader: _Reader, document: Mapping[str, Any], queues: Iterable[str])
             reader.wrong(
                 f"routes[{index}].queue", f"found {route.queue!r}, wants one of {sorted(queues)}"
             )
-        if route and route.text is not None:
-            _check_pattern(reader, f"routes[{index}].text", route.text)
+        for name in ("text", "subject", "sender"):
+            if route and (pattern := getattr(route, name)) is not None:
+                _check_pattern(reader, f"routes[{index}].{name}", pattern)
     return [route for route in found if route]
 
 
@@ -557,6 +638,12 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Set
         if (made := reader.table(f"queues.{name}", QueueSettings, table))
     }
     queues.setdefault(hub.default_queue, QueueSettings())
+    for name, one in queues.items():
+        if one.overflow is not None and (one.overflow not in queues or one.overflow == name):
+            others = sorted(queues.keys() - {name})
+            reader.wrong(
+                f"queues.{name}.overflow", f"found {one.overflow!r}, wants one of {others}"
+            )
     accounts = _each(reader, document, "accounts", _account)
     targets = _each(reader, document, "destinations", _destination)
     routes = _routes(reader, document, queues)

@@ -28,7 +28,7 @@ from hub.replies import (
     ReplyService,
     accept,
 )
-from hub.routing import router_of
+from hub.routing import Loads, router_of
 from hub.store import Transaction
 from hub.supervise import keep_running
 
@@ -68,11 +68,15 @@ async def run(core: Core, wanted: tuple[str, ...], stop: Awaitable[None]) -> Non
 def _services(core: Core, stack: AsyncExitStack) -> dict[str, Serve]:
     parsers = Parsers()
     stack.push_async_callback(parsers.close)
-    ingester = Ingester(core, lambda settings: router_of(settings).choose, parsers, core.media.keep)
+    loads = Loads(core.db)
+    ingester = Ingester(
+        core, lambda settings: router_of(settings, loads).choose, parsers, core.media.keep
+    )
     deliverer = Deliverer(core)
     replies = ReplyService(core)
     services: dict[str, Serve] = {
         "ingest": ingester.run,
+        "ingest-loads": lambda: loads.run(lambda: core.settings),
         "ingest-identity": lambda: identity.run(core),
         "deliver": deliverer.run,
         "reply": replies.run,

@@ -39,7 +39,10 @@ COMMANDS: Mapping[str, Command] = {
     "status": Command("hub.cli.look:status", "what works, what does not, and what to do"),
     "check": Command("hub.cli.look:check", "try the configuration against the real platforms"),
     "channels": Command("hub.cli.look:channels", "what is installed, from which package"),
-    "route": Command("hub.cli.look:route", "which rule would take a message, and why"),
+    "route": Command(
+        "hub.cli.queues:route", "which rule takes a message, and what others would change"
+    ),
+    "queue": Command("hub.cli.queues:queue", "what waits in each queue; pause and resume"),
     "trace": Command("hub.cli.look:trace", "everything that happened to one message"),
     "try": Command("hub.offline:try_command", "run captured requests through a channel, offline"),
     "compose": Command(

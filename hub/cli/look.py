@@ -16,14 +16,12 @@ from hub.core import Core, now
 from hub.delivery.target import Target
 from hub.destination import Event
 from hub.errors import HubError, SendError
-from hub.ingest import Facts
 from hub.registry import Installed, installed
-from hub.routing import router_of
 from hub.running import config_path
 from hub.settings import DestinationPlan, load
 from hub.tickets import RunningDesk
 
-__all__ = ["channels", "check", "route", "status", "trace"]
+__all__ = ["channels", "check", "status", "trace"]
 
 
 def _print_json(value: object) -> None:
@@ -95,32 +93,6 @@ def trace(arguments: Sequence[str]) -> int:
         return 0
 
     return with_core(given.config, "trace", work)
-
-
-def route(arguments: Sequence[str]) -> int:
-    """Say which rule would take a message; reads the settings only."""
-    made = parser("route", "Which rule would take a message with those facts, and why.", json=True)
-    made.add_argument("--explain", action="store_true", help="what each rule says (always shown)")
-    for name in ("channel", "account", "text"):
-        made.add_argument(f"--{name}", default="")
-    made.add_argument("--kind", default="text")
-    given = made.parse_args(arguments)
-    connect_to_running()
-    settings = load(config_path(given.config))
-    if given.account and given.account not in settings.accounts:
-        known = ", ".join(sorted(settings.accounts)) or "none"
-        return fail(f"there is no account {given.account}; there are {known}")
-    if given.account and not given.channel:
-        given.channel = settings.accounts[given.account].channel.key
-    facts = Facts(given.channel, given.account, given.kind, given.text, None, "", True)
-    told = router_of(settings).explain(facts)
-    if given.json:
-        _print_json(told)
-    else:
-        for one in told:
-            name = f"rule {one.number}" if one.number else "default"
-            print(f"{'→' if one.fits else ' '} {name:<8} {one.queue:<16} {one.reason}")
-    return 0
 
 
 def check(arguments: Sequence[str]) -> int:

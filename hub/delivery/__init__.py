@@ -20,12 +20,14 @@ from hub.delivery.target import FAULTS, OPEN_AFTER, Outcome, Target, probe_pause
 from hub.failpoints import failpoint
 from hub.ids import new_id, show_id
 from hub.store import AWAY, Transaction
+from hub.store import queues as queue_rows
 from hub.store.lanes import (
     Breaker,
     ClaimedLane,
     Done,
     Failure,
     Head,
+    QueueRules,
     append_again,
     breakers,
     claim_lanes,
@@ -73,6 +75,7 @@ class Deliverer:
         self._unsure = False  # whether a claim may have been made whose answer was lost
         self._stopping = False
         self._looked = 0.0
+        self._rules = QueueRules()
         self.delivered = 0
         self.failed = 0
 
@@ -130,7 +133,7 @@ class Deliverer:
         if not room:
             return
         asked = time.monotonic()
-        lanes = await claim_lanes(self._core.db, self._core.name, room, EACH)
+        lanes = await claim_lanes(self._core.db, self._core.name, room, EACH, self._rules)
         failpoint("delivery.claimed")
         claimed = Counter(lane.destination for lane in lanes)
         for name, free in room.items():
@@ -159,6 +162,7 @@ class Deliverer:
 
     async def _look_at_breakers(self) -> None:
         known = await breakers(self._core.db)
+        self._rules = await self._queue_rules()
         self._looked = time.monotonic()
         await self._tell_successes()
         for name, target in self._targets.items():
@@ -169,6 +173,11 @@ class Deliverer:
                 self._core.bells.ring("deliver")
             if breaker and breaker.state == "open" and (breaker.probe_in_s or 0) <= 0:
                 await self._probe(target, breaker)
+
+    async def _queue_rules(self) -> QueueRules:
+        queues = self._core.settings.queues
+        bulk = frozenset(name for name, one in queues.items() if one.priority == "bulk")
+        return QueueRules(frozenset(await queue_rows.paused(self._core.db)), bulk)
 
     async def _tell_successes(self) -> None:
         """For `hub status`: who took something since the last look."""
@@ -184,7 +193,8 @@ class Deliverer:
         if probes is None:
             return
         asked = time.monotonic()
-        lanes = await claim_lanes(self._core.db, self._core.name, {breaker.name: 1}, EACH)
+        one = {breaker.name: 1}
+        lanes = await claim_lanes(self._core.db, self._core.name, one, EACH, self._rules)
         if not lanes:
             await close_breaker(
                 self._core.db, breaker.name

@@ -45,6 +45,9 @@ class Facts(NamedTuple):
     subject: str | None
     sender: str
     is_new: bool
+    tags: Sequence[str] = ()
+    knows_contact: bool = False
+    at: datetime | None = None
 
 
 class Choice(Protocol):
@@ -107,6 +110,8 @@ class _Batch:
         self.by_id: dict[UUID, ConversationRow] = {}
         self.threads: dict[tuple[str, str], UUID] = {}
         self.contacts: dict[Address, UUID] = {}
+        self.mark = _NOBODY
+        """Contacts with a lower id were there before this batch."""
         self.changed: dict[UUID, ConversationRow] = {}
         self.messages: list[NewMessage] = []
         self.notices: list[tuple[UUID, str, str, UUID | None, str, str, str, int]] = []
@@ -140,6 +145,7 @@ class _Batch:
             place = self._place(read, one)
             if place and place[1] is None:  # whoever is named once in a batch has a name
                 names[_home(one)] = names.get(_home(one)) or _name(one)
+        self.mark = new_id()
         self.contacts = await rows.contacts_of(self.tx, names, self.now)
 
     async def find_menus(self, said: Sequence[tuple[Read, Message | Notice]]) -> None:
@@ -187,6 +193,10 @@ class _Batch:
             return apart, self.by_key.get(apart)
         return own, found
 
+    def _facts_of_new(self, one: Message | Notice, contact: UUID) -> Facts:
+        facts = _facts(one, is_new=True, at=self.now)
+        return facts._replace(knows_contact=contact < self.mark)
+
     def _new(self, read: Read, one: Message | Notice, key: tuple[str, str]) -> ConversationRow:
         home = _home(one)
         subject = one.subject if isinstance(one, Message) else None
@@ -199,7 +209,7 @@ class _Batch:
             contact_name=_name(one),
             address=home,
             is_group=bool(one.conversation and one.conversation.is_group),
-            queue=self.choose(_facts(one, is_new=True)).queue,
+            queue=self.choose(self._facts_of_new(one, self.contacts[home])).queue,
             state="open",
             case_number=1,
             last_seq=0,
@@ -319,7 +329,8 @@ class _Batch:
     def _tell_of_conversation(self, conversation: ConversationRow, message: Message) -> None:
         if conversation.is_new:
             return  # told when it is made, below
-        choice = self.choose(_facts(message, is_new=False))
+        facts = _facts(message, is_new=False, at=self.now)
+        choice = self.choose(facts._replace(tags=conversation.tags, knows_contact=True))
         before = (conversation.state, conversation.queue)
         if conversation.state == "resolved":
             conversation.case_number += 1
@@ -453,7 +464,7 @@ def _pick(place: ConversationRow, message: Message) -> rows.Pick | None:
     return rows.Pick(place.id, clean(choice.id), clean(choice.label) if choice.label else None)
 
 
-def _facts(one: Message | Notice, *, is_new: bool) -> Facts:
+def _facts(one: Message | Notice, *, is_new: bool, at: datetime) -> Facts:
     return Facts(
         one.channel,
         one.account,
@@ -462,6 +473,7 @@ def _facts(one: Message | Notice, *, is_new: bool) -> Facts:
         one.subject if isinstance(one, Message) else None,
         one.sender.address.value if one.sender else "",
         is_new,
+        at=at,
     )
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "Done",
     "Failure",
     "Head",
+    "QueueRules",
     "append_again",
     "breakers",
     "claim_lanes",
@@ -66,15 +67,20 @@ class ClaimedLane(NamedTuple):
     heads: Sequence[Head]
 
 
-CLAIM = f"""
+_IN = (
+    "EXISTS (SELECT 1 FROM conversations c WHERE c.id = lanes.conversation_id "
+    "AND c.queue = ANY({}::text[]))"
+)
+
+_CLAIM = f"""
 WITH want AS (
     SELECT w.target, w.room FROM unnest($2::text[], $3::int[]) AS w (target, room)
 ), picked AS (
     SELECT l.id FROM want w CROSS JOIN LATERAL (
         SELECT id FROM lanes
         WHERE kind = 'deliver' AND target = w.target AND wanted > handled
-          AND lease_until < clock_timestamp() AND next_at <= clock_timestamp()
-        ORDER BY next_at LIMIT w.room FOR UPDATE SKIP LOCKED) l
+          AND lease_until < clock_timestamp() AND next_at <= clock_timestamp() {{wanted}}
+        ORDER BY {{first}} next_at LIMIT w.room FOR UPDATE SKIP LOCKED) l
 ), ours AS (
     UPDATE lanes SET holder = $1, epoch = epoch + 1, lease_until = clock_timestamp() + {LEASE}
     FROM picked WHERE lanes.id = picked.id
@@ -89,11 +95,29 @@ ORDER BY o.id, d.n
 """
 
 
+CLAIM = _CLAIM.format(wanted="", first="")
+CLAIM_BY_QUEUE = _CLAIM.format(wanted=f"AND NOT {_IN.format('$5')}", first=f"{_IN.format('$6')},")
+"""Looks at each waiting lane's conversation; used only where a queue is paused or bulk."""
+
+
+class QueueRules(NamedTuple):
+    """Queues of which nothing is taken, and those that wait for all others."""
+
+    paused: frozenset[str] = frozenset()
+    bulk: frozenset[str] = frozenset()
+
+
+NO_RULES = QueueRules()
+
+
 async def claim_lanes(
-    db: Database, holder: str, room: Mapping[str, int], each: int
+    db: Database, holder: str, room: Mapping[str, int], each: int, rules: QueueRules = NO_RULES
 ) -> list[ClaimedLane]:
     """Take waiting lanes, up to *room* of each destination, with up to *each* of their deliveries."""
-    rows = await db.fetch(CLAIM, holder, list(room), list(room.values()), each)
+    values = (holder, list(room), list(room.values()), each)
+    if rules == NO_RULES:
+        return _lanes(await db.fetch(CLAIM, *values))
+    rows = await db.fetch(CLAIM_BY_QUEUE, *values, sorted(rules.paused), sorted(rules.bulk))
     return _lanes(rows)
 
 

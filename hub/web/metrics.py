@@ -12,6 +12,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import CollectorRegistry
 
 from hub.core import Core
+from hub.store.queues import QueueCounts, paused, queue_counts
 from hub.store.status import Counts, Waiting, counts
 from hub.web.health import Health
 from hub.web.intake import IntakeEndpoint
@@ -51,6 +52,8 @@ class Metrics:
         self._more = more
         self._process = ProcessCollector(registry=CollectorRegistry())
         self._counts: Counts | None = None
+        self._queue_counts: Mapping[str, QueueCounts] = {}
+        self._paused: Mapping[str, datetime] = {}
         self._counted = float("-inf")
         self.gates: list[Gate] = []
 
@@ -58,8 +61,11 @@ class Metrics:
         """Everything, in Prometheus's text format."""
         if self._counts is None or time.monotonic() - self._counted > FRESH_S:
             self._counts = await counts(self._core.db)
+            self._queue_counts = await queue_counts(self._core.db, self._counts.at)
+            self._paused = await paused(self._core.db)
             self._counted = time.monotonic()
-        found = [*_stored(self._counts), *self._own(), *self._process.collect()]
+        queues = _queues(self._queue_counts, self._paused, self._counts.at)
+        found = [*_stored(self._counts), *queues, *self._own(), *self._process.collect()]
         return web.Response(
             body=generate_latest(_Collected(found)),
             headers={**SECURITY_HEADERS, "Content-Type": CONTENT_TYPE_LATEST},
@@ -132,3 +138,19 @@ def _stored(found: Counts) -> Iterator[Metric]:
     yield _one("hub_attachments_waiting", "Files to be fetched", found.attachments)
     alive = sum(1 for row in found.processes if row["alive"])
     yield _one("hub_processes", "Processes that run", alive)
+
+
+def _queues(
+    found: Mapping[str, QueueCounts], paused: Mapping[str, datetime], at: datetime
+) -> Iterator[Metric]:
+    every = {name: found.get(name, QueueCounts()) for name in [*found, *paused]}
+    waiting = {name: float(one.waiting) for name, one in every.items()}
+    yield _by("hub_queue_waiting", "Events of the queue to be delivered", "queue", waiting)
+    ages = {name: _age(one.oldest, at) for name, one in every.items()}
+    yield _by("hub_queue_oldest_seconds", "Age of the oldest", "queue", ages)
+    opened = {name: float(one.open) for name, one in every.items()}
+    yield _by("hub_queue_open", "Conversations open in it", "queue", opened)
+    rate = {name: one.messages / 60 for name, one in every.items()}
+    yield _by("hub_queue_messages_per_second", "Over the last minute", "queue", rate)
+    stopped = {name: float(name in paused) for name in every}
+    yield _by("hub_queue_paused", "1: nothing of it is delivered", "queue", stopped)

@@ -9,6 +9,7 @@ from hub.web.api import (
     events,
     messages,
     openings,
+    queues,
     tracing,
     writing,
 )
@@ -25,6 +26,7 @@ _MODULES = (
     attachments,
     events,
     deliveries,
+    queues,
     accounts,
     documents,
 )
