@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from hub.store.inbox import short_key
 
 __all__ = ["await_reply"]
 
-LOOK_S = 0.05
+LOOK_S, LONGEST_LOOK_S = 0.05, 0.25
 MOST = 20
 """How many replies are looked at for one answer."""
 
@@ -62,17 +62,26 @@ async def await_reply(core: Core, account: str, awaited: AwaitReply) -> Response
         await asyncio.shield(_release(holder))
 
 
+async def _pauses() -> AsyncIterator[None]:
+    """Between looks at the database: short at first, since replies of robots come at once."""
+    pause = LOOK_S
+    while True:
+        yield
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.2, LONGEST_LOOK_S)
+
+
 def _left(deadline: float) -> float:
     return max(0.0, deadline - time.monotonic())
 
 
 async def _conversation(core: Core, account: str, dedupe_key: str) -> UUID:
     """Where the event was filed, as soon as it is."""
-    while True:
+    async for _ in _pauses():
         found = await replies.conversation_of_event(core.db, account, short_key(dedupe_key))
         if found is not None:
             return found
-        await asyncio.sleep(LOOK_S)
+    raise AssertionError  # it looks for ever; whoever waits ends it
 
 
 async def _hold(core: Core, account: str, conversation_id: UUID, deadline: float) -> Holder:
@@ -123,7 +132,9 @@ class _Answer:
         place = self._holder.lane.conversation_id
         if said := await replies.said_in_answer(self._core.db, place, self._key):
             return self._again(said)
-        while _left(deadline) > 0:
+        async for _ in _pauses():
+            if _left(deadline) <= 0:
+                break
             waiting = await replies.waiting_messages(
                 self._core.db, [place], self._core.clock(), MOST
             )
@@ -131,7 +142,6 @@ class _Answer:
                 await self._gather(waiting)
                 in_time = self._parts and _left(deadline) > 0
                 return await self._say() if in_time else None
-            await asyncio.sleep(LOOK_S)
         return None
 
     def _again(self, said: Sequence[Any]) -> Response:

@@ -16,6 +16,9 @@ from sandbox.wechat.media import MediaStore
 MAX_TEXT_BYTES = 2048
 MAX_ARTICLES = 1
 
+_MENU_LINK = re.compile(
+    r'<a href="weixin://bizmsgmenu\?msgmenucontent=(?P<text>[^"&]*)&msgmenuid=(?P<id>[^"&]*)">'
+)
 _UNICODE_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u[0-9a-fA-F]{4}")
 
 
@@ -94,7 +97,30 @@ def deliver(
 
 
 def _text(content: Mapping[str, Any], media: MediaStore) -> Shown:
-    return Shown("text", _checked_text(content.get("content")))
+    text = _checked_text(content.get("content"))
+    return Shown("text", text, choices=choices_in(text))
+
+
+def choices_in(text: str) -> tuple[tuple[str, str], ...]:
+    """The menu inside a text: links that write for the user when they are tapped (id, label)."""
+    return tuple((found["id"], found["text"]) for found in _MENU_LINK.finditer(text))
+
+
+def answer_shown(reply: Mapping[str, str], media: MediaStore) -> Shown:
+    """How a passive reply looks; its fields stand under their paths (``Image/MediaId``)."""
+    kind = reply["MsgType"]
+    if kind == "text":
+        text = reply.get("Content", "")
+        return Shown("text", text, choices=choices_in(text), details=dict(reply))
+    if kind == "news":
+        details = {"url": reply.get("Articles/item/Url", ""), **reply}
+        return Shown("news", reply.get("Articles/item/Title", ""), details=details)
+    media_id = reply.get(f"{kind.capitalize()}/MediaId")
+    try:
+        found = media.get(media_id, kind).media_id if media_id else None
+    except PlatformError:
+        found = None
+    return Shown(kind, f"[{kind}]", found, details=dict(reply))
 
 
 def _checked_text(value: object) -> str:

@@ -28,6 +28,7 @@ from sandbox.wechat.push import (
     SignedPush,
     UrlCheck,
 )
+from sandbox.wechat.sending import answer_shown
 from sandbox.wechat.switches import (
     calm,
     family_board,
@@ -412,11 +413,13 @@ class WeChatSimulator:
         if not result.acked:
             self.customers.show(result.openid, "system", "fault", SERVICE_FAULT)
         elif result.outcome == "replied":
-            kind = result.reply["MsgType"]
+            shown = answer_shown(result.reply, self.media)
             self.customers.show(
                 result.openid,
                 "account",
-                kind,
-                result.reply.get("Content") or f"[{kind}]",
-                details=dict(result.reply),
+                shown.kind,
+                shown.text,
+                media_url=self._api.media_url(shown.media_id) if shown.media_id else None,
+                choices=shown.choices,
+                details=shown.details,
             )

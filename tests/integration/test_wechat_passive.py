@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hub.model import Link, Menu, MenuChoice
-from hub.replies import AttachmentRequest
+from hub.replies import AttachmentRequest, passive
 from sandbox.wechat import messages
 from sandbox.wechat.push import PushResult
 from tests.corekit import eventually
@@ -125,6 +125,12 @@ async def test_a_menu_is_text_and_its_tap_comes_back(world: World) -> None:
     await world.reply(menu=Menu("How was it?", (MenuChoice("101", "满意"),)))
     content = (await push).reply["Content"]
     assert "weixin://bizmsgmenu?msgmenucontent=满意&msgmenuid=101" in content
+    (shown,) = [one for one in world.simulator.phone(OPENID) if one.author == "account"]
+    (choice,) = shown.choices
+    await world.simulator.push_text(OPENID, choice[1], menu_choice=choice[0])
+    tap = (await world.arrived(2))[1]
+    assert (tap["kind"], tap["choice"]["label"]) == ("choice", "满意")
+    assert tap["choice"]["menu_id"] is not None
 
 
 async def test_events_are_answered_too(world: World) -> None:
@@ -168,3 +174,30 @@ async def test_workers_never_send_it_by_themselves(world: World) -> None:
 
     await eventually(all_said)
     assert world.simulator.log("send") == []
+
+
+async def test_a_process_that_ends_before_it_wrote_down(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No answer was given, so nothing is said; it goes with the next message, once."""
+
+    async def ends(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    written = passive._Answer._write_down
+    monkeypatch.setattr(passive._Answer, "_write_down", ends)
+    push = writing(world)
+    await world.arrived()
+    reply = await world.reply("once")
+    push.add_done_callback(lambda _: None)
+
+    async def begun() -> bool:
+        return (await world.core.db.fetch("SELECT count(*) FROM drafts WHERE tries > 0"))[0][0] > 0
+
+    await eventually(begun)
+    monkeypatch.setattr(passive._Answer, "_write_down", written)
+    push.cancel()
+    await asyncio.gather(push, return_exceptions=True)
+    await world.status(reply, "held")
+    assert (await writing(world, "hello?")).reply["Content"] == "once"
+    assert world.shown() == ["once"]
