@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from hub import listening
 from sandbox.wechat_kefu import ENDED, HUBS, SERVED
 from tests.corekit import eventually
 from tests.kefukit import World, world_of
@@ -131,3 +133,20 @@ async def test_a_token_that_ends_costs_nothing(world: World) -> None:
     simulator.tokens.revoke_all()
     await world.status(await world.reply("three"), "sent")
     assert world.shown(lin) == ["three"]
+
+
+async def test_a_platform_that_refuses_us_stops_the_account_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address is not trusted: pulling tells the owner, with the platform's text and what to do."""
+    simulator, desk = world.simulator, world.desk
+    monkeypatch.setattr(listening, "REFUSED_PAUSE_S", 0.1)
+    simulator.fail("errcode", code=60020, path="/cgi-bin/kf/sync_msg", count=3)
+    simulator.write(desk, simulator.meet("lin"), content="hello")
+    await simulator.ring(desk)
+    assert [one["text"] for one in await world.arrived(1)] == ["hello"]
+    rows = await world.core.db.fetch("SELECT body FROM events WHERE type = 'account.state'")
+    (told,) = [msgspec.json.decode(row["body"])["data"] for row in rows]
+    assert told["state"] == "stopped"
+    assert "企业可信IP" in told["reason"]
+    assert await world.core.accounts.stopped() == {"shop"}

@@ -198,3 +198,14 @@ async def test_a_wrong_secret_is_told() -> None:
     found = await findings(Workbench(lambda _call: refusal(40001)), "https://hub.example.com")
     assert not found["corp id and secret"].ok
     assert "secret" in found["corp id and secret"].advice
+
+
+@pytest.mark.parametrize(
+    "code, told", [(60020, "add 203.0.113.9 under"), (40001, "secret is not"), (40013, "corp_id")]
+)
+async def test_a_refusal_of_the_account_tells_the_fix(code: int, told: str) -> None:
+    """The platform's own text, and what to do: that is what the owner of a stopped account reads."""
+    with pytest.raises(BadCredentials) as caught:
+        await said(platform(refusal(code)))
+    assert caught.value.detail in caught.value.reason
+    assert told in caught.value.reason
