@@ -136,7 +136,7 @@ class Link:
                 decoded = msgspec.json.decode(body)
             except (ValueError, RecursionError):
                 decoded = None
-            if isinstance(decoded, dict) and "post_type" not in decoded:
+            if isinstance(decoded, dict) and _is_answer(decoded):
                 self._take_answer(decoded)
                 continue
             fields = cleaned(decoded) if isinstance(decoded, dict) else None
@@ -282,6 +282,10 @@ class Link:
         for future in self._calls.values():
             if not future.done():
                 future.set_exception(Ambiguous("the connection ended before the answer"))
+
+
+def _is_answer(frame: Mapping[str, Any]) -> bool:
+    return "post_type" not in frame and ("echo" in frame or "retcode" in frame)
 
 
 def _made_here(kind: str, at: datetime, facts: Mapping[str, Any]) -> InboundEvent:

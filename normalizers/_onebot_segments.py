@@ -153,7 +153,7 @@ def _location(data: Data) -> _Part:
         return _Part("[location that cannot be read]", "unsupported")
     if not (abs(latitude) <= 90 and abs(longitude) <= 180):
         return _Part("[location that cannot be read]", "unsupported")
-    place = f"{latitude:g},{longitude:g}"
+    place = f"{latitude},{longitude}"
     text = f"[location] {label}, {place}" if label else f"[location] {place}"
     return _Part(text, "location", location=Location(latitude, longitude, label or None))
 

@@ -156,7 +156,7 @@ def _said(read: _Event) -> Result:
         return Ignored("the account's own message")
     content = read_content(segments_of(read.fields.get("message")), read.self_id)
     if read.is_group and not _is_wanted(read, content):
-        return Ignored("it does not address the account, and groups says what is taken")
+        return Ignored("does not address the account (setting groups)")
     return _message(read, content)
 
 
@@ -227,7 +227,7 @@ def _notice(read: _Event, name: str) -> Result:
     kind, telling = _NOTICES[name]
     itself = read.self_id in (read.text("user_id"), read.text("target_id"))
     if read.is_group and not _concerns(read, kind, itself):
-        return Ignored("a notice of a group that does not concern the account")
+        return Ignored("a group's notice that does not concern the account (setting groups)")
     kind = _BOT_ITSELF.get(kind, kind) if read.text("user_id") == read.self_id else kind
     details = (single_line(said) for one in telling if (said := read.text(one)))
     placed = thread_of(read.fields) and (read.is_group or read.text("user_id") != read.self_id)
