@@ -80,6 +80,7 @@ async def run_trial(ground: Ground, name: str, trial: Trial, given: Any, seconds
         bells=trial.bells and given.bells == "on",
         sabotage=trial.sabotage,
         time_scale=trial.time_scale,
+        care=trial.care,
     )
     started = time.monotonic()
     async with World(ground, name.replace("-", "_"), given.seed, options) as world:

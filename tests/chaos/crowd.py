@@ -3,9 +3,17 @@
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
-from sandbox.wechat import WeChatSimulator
+from sandbox.wechat.push import PushResult
+
+
+class Platform(Protocol):
+    """What takes a customer's message to the hub."""
+
+    async def push_text(self, openid: str, content: str, /) -> PushResult: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,7 @@ class Crowd:
     """*count* customers of each shop; each waits for the platform's verdict before the next message."""
 
     def __init__(
-        self, shops: dict[str, WeChatSimulator], count: int, rng: random.Random, think_s: float
+        self, shops: Mapping[str, Platform], count: int, rng: random.Random, think_s: float
     ) -> None:
         self.pushes: list[Push] = []
         self._shops = shops

@@ -34,6 +34,7 @@ class Trial(NamedTuple):
     caught_by: tuple[str, ...] = ()
     time_scale: float = 0.3
     usual_leases: bool = False
+    care: bool = False
 
 
 def _deadline(seconds: float) -> Callable[[], bool]:
@@ -254,6 +255,47 @@ async def stop_in_order(world: World, seconds: float) -> None:
         world.wrong.append(f"a message waited {slowest} s: was its lease not given back?")
 
 
+KEFU_KILLS = 50
+
+
+async def kill_pulling(world: World, seconds: float) -> None:
+    """SIGKILL workers while one of them pulls customer service, at least fifty times.
+
+    After each the stored cursor and the stored items are compared.
+    """
+    assert world.care is not None
+    more, kills = _deadline(seconds), 0
+    while more() or kills < KEFU_KILLS:
+        world.care.hurt_pulling()
+        await asyncio.sleep(world.rng.uniform(0.1, 1.2))
+        world.kill(await _puller(world) or world.rng.choice(world.workers))
+        kills += 1
+        await world.compare_cursor()
+    world.notes["kills"] = kills
+
+
+async def _puller(world: World) -> Slot | None:
+    """The worker that holds the listener of customer service, if one does."""
+    rows = await world.query(
+        "SELECT holder FROM leases WHERE name = 'listener:care' AND lease_until > clock_timestamp()"
+    )
+    holders = {row["holder"].split(":")[1] for row in rows}
+    return next((slot for slot in world.workers if str(slot.process.pid) in holders), None)
+
+
+async def end_tokens(world: World, seconds: float) -> None:
+    """Access tokens expire and are revoked under load, on every platform, and a worker dies now and then."""
+    more = _deadline(seconds)
+    while more():
+        for shop in world.shops.values():
+            world.fault("token")
+            world.rng.choice((shop.tokens.expire_all, shop.tokens.revoke_all))()
+        await asyncio.sleep(world.rng.uniform(0.05, 0.4))
+        if world.rng.random() < 0.1:
+            world.kill(world.rng.choice(world.workers))
+            await world.compare_cursor()
+
+
 MIXED = 9
 
 
@@ -300,6 +342,8 @@ TRIALS: Mapping[str, Trial] = {
     "together": Trial(kill_all, time_scale=1.0),
     "sigterm": Trial(stop_in_order, usual_leases=True),
     "bells-off": Trial(kill_some, bells=False),
+    "kefu": Trial(kill_pulling, 2.0, care=True),
+    "tokens": Trial(end_tokens, care=True),
 }
 CONTROLS: Mapping[str, Trial] = {
     "control-ack": Trial(

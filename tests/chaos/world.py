@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import random
 import signal
 import time
@@ -24,6 +25,7 @@ from rig.ground import (
 )
 from rig.process import Process, tail, until_ready
 
+from chaos.care import Care
 from chaos.crowd import Crowd
 from chaos.desk import Helpdesk
 from sandbox.helpdesk import new_webhook_secret
@@ -45,6 +47,8 @@ class Options(NamedTuple):
     time_scale: float = 0.3
     think_s: float = 0.03
     answer_each: int = 4
+    care: bool = False
+    """Whether customers write to customer service too."""
 
     def launch(self, *hub: str) -> Sequence[str]:
         """The module and arguments that start a process of the hub so."""
@@ -89,7 +93,12 @@ class World:
         self.rng = random.Random(f"{seed} {name}")
         self.folder = ground.path / name
         self.port = free_port()
-        self.shops = {shop: WeChatSimulator(time_scale=options.time_scale) for shop in SHOPS}
+        self.shops: dict[str, WeChatSimulator | Care] = {
+            shop: WeChatSimulator(time_scale=options.time_scale) for shop in SHOPS
+        }
+        self.care = Care(options.time_scale, self.rng) if options.care else None
+        if self.care is not None:
+            self.shops["care"] = self.care
         self.desk = Helpdesk(self.rng, options.answer_each)
         self.crowd = Crowd(self.shops, PEOPLE, self.rng, options.think_s)
         self.webs: list[Slot] = []
@@ -117,7 +126,8 @@ class World:
         await self.desk.start()
         for name, shop in self.shops.items():
             await shop.start()
-            shop.callback_url = f"http://127.0.0.1:{self.port}/in/wechat/{name}"
+            channel = "wechat_kefu" if shop is self.care else "wechat"
+            shop.callback_url = f"http://127.0.0.1:{self.port}/in/{channel}/{name}"
         (self.folder / "hub.toml").write_text(self._configuration())
         self.webs = [self._slot(f"web{n}", "web", "--reuse-port") for n in range(self.options.webs)]
         self.workers = [self._slot(f"worker{n}", "worker") for n in range(self.options.workers)]
@@ -154,14 +164,20 @@ class World:
     def _configuration(self) -> str:
         timeout_s = min(15.0, (self.options.lease_s or 30.0) / 2)
         desks = []
-        for name in SHOPS:
+        for name in self.shops:
             secret = new_webhook_secret()
             self.desk.add(name, secret)
             url = f"http://127.0.0.1:{self.desk.port}/{name}"
             desks.append(Desk(f"desk-{name}", url, secret, (name,), timeout_s=timeout_s))
-        shops = [Shop(name, shop.credentials, shop.api_base) for name, shop in self.shops.items()]
+        shops = [
+            Shop(name, shop.credentials, shop.api_base)
+            for name, shop in self.shops.items()
+            if isinstance(shop, WeChatSimulator)
+        ]
+        others = {"care": self.care.settings} if self.care else {}
         # The hub gives up a little before the platform does, as it does with the real five seconds.
-        return configuration(shops, desks, {"overload_wait_s": 4.0 * self.options.time_scale})
+        hub = {"overload_wait_s": 4.0 * self.options.time_scale}
+        return configuration(shops, desks, hub, others)
 
     def _slot(self, name: str, *hub: str) -> Slot:
         config = self.folder / "hub.toml"
@@ -274,11 +290,26 @@ class World:
         ]
         return max(waits, default=0.0)
 
+    async def compare_cursor(self) -> None:
+        """In one look at the database: what the cursor of customer service has passed is stored, and
+        nothing else is."""
+        if self.care is None:
+            return
+        (row,) = await self.query(
+            f"SELECT {_CURSORS} AS cursors, "
+            "(SELECT array_agg(dedupe_key) FROM inbox WHERE account = 'care') AS keys"
+        )
+        said = self.care.disagreement(json.loads(row["cursors"] or "{}"), set(row["keys"] or ()))
+        self.notes["cursor compared"] = self.notes.get("cursor compared", 0) + 1
+        if said:
+            self.wrong.append(said)
+
     async def replay(self) -> bool:
         """Bring back the rows that were set aside after three crashes, as ``hub replay`` does."""
         rows = await self.query(
             "UPDATE inbox SET state = 0, crashes = 0 WHERE state = 2 "
-            "AND error LIKE 'crashed%' RETURNING split_part(dedupe_key, ':', 3) AS message_id"
+            "AND error LIKE 'crashed%' RETURNING CASE WHEN dedupe_key LIKE 'kf:%' "
+            "THEN split_part(dedupe_key, ':', 2) ELSE split_part(dedupe_key, ':', 3) END AS message_id"
         )
         self.late |= {row["message_id"] for row in rows}
         self.replayed += len(rows)
@@ -302,7 +333,14 @@ class World:
             "AND status IN ('queued', 'sending')) AS replies"
         )
         left = [f"{row[name]} {name}" for name in ("unfiled", "lanes", "replies") if row[name]]
+        if self.care is not None:
+            (row,) = await self.query(f"SELECT {_CURSORS} AS cursors")
+            ahead = self.care.ahead(json.loads(row["cursors"] or "{}"))
+            left += [f"{ahead} items not pulled"] if ahead else []
         return left + ["answers not with the hub"] * self.desk.talking
+
+
+_CURSORS = "(SELECT jsonb_object_agg(key, value)::text FROM checkpoints WHERE account = 'care')"
 
 
 def _message_id(data: dict[str, object]) -> str | None:

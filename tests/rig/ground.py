@@ -136,26 +136,34 @@ class Shop(NamedTuple):
     credentials: WeChatCredentials
     api_base: str
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The account's own settings."""
+        return {
+            "channel": "wechat",
+            "app_id": self.credentials.app_id,
+            "app_secret": self.credentials.app_secret,
+            "token": self.credentials.token,
+            "aes_key": self.credentials.aes_key,
+            "original_id": self.credentials.original_id,
+            "mode": "safe",
+            "api_base": self.api_base,
+        }
+
 
 def configuration(
-    shops: Sequence[Shop], desks: Sequence[Desk], hub: Mapping[str, Any] | None = None
+    shops: Sequence[Shop],
+    desks: Sequence[Desk],
+    hub: Mapping[str, Any] | None = None,
+    others: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str:
-    """``hub.toml`` for WeChat accounts in safe mode and the helpdesks that serve them."""
+    """``hub.toml`` for WeChat accounts in safe mode, *others*, and the helpdesks that serve them."""
     settings: dict[str, Any] = {"log_level": "info"} | dict(hub or {})
     tables = [_table("hub", settings)]
-    for shop in shops:
-        values = {
-            "channel": "wechat",
-            "app_id": shop.credentials.app_id,
-            "app_secret": shop.credentials.app_secret,
-            "token": shop.credentials.token,
-            "aes_key": shop.credentials.aes_key,
-            "original_id": shop.credentials.original_id,
-            "mode": "safe",
-            "api_base": shop.api_base,
-        }
-        tables += [_table(f"accounts.{shop.name}", values), _table(f"queues.{shop.name}", {})]
-        tables.append(_table("[routes]", {"account": shop.name, "queue": shop.name}))
+    accounts = {shop.name: shop.settings for shop in shops} | dict(others or {})
+    for name, values in accounts.items():
+        tables += [_table(f"accounts.{name}", values), _table(f"queues.{name}", {})]
+        tables.append(_table("[routes]", {"account": name, "queue": name}))
     for desk in desks:
         told: dict[str, Any] = {"type": "webhook", "allow_private": True} | desk._asdict()
         del told["name"]
