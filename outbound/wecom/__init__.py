@@ -22,6 +22,7 @@ from outbound._wecom_api import (
 )
 from outbound.wecom.compose import Sending, compose
 from outbound.wecom.errors import ERRORS
+from outbound.wecom.pace import MemberPace
 
 __all__ = ["MEDIA_LIMITS", "TEXT_LIMIT", "WeComChecker", "WeComMedia", "WeComSender"]
 
@@ -40,6 +41,7 @@ class WeComSender:
         self._sending = Sending(
             self._api.base, int(settings.agent_id or 0), settings.duplicate_check_s
         )
+        self._pace = MemberPace()
         self._tools = tools
 
     def compose(self, reply: Reply, allowances: Sequence[Allowance]) -> Sequence[Draft]:
@@ -54,8 +56,10 @@ class WeComSender:
         if draft.role == "prepare":
             return await self._api.upload(draft)
         body = filled(draft.json, results)
+        member = str(body.get("touser", ""))
+        self._pace.take(member, self._tools.clock())
         facts = await self._api.call(draft.method, draft.url, json=body, speaks=True)
-        _check_reached(facts, str(body.get("touser", "")))
+        _check_reached(facts, member)
         message_id = facts.get("msgid")
         return Receipt(
             status="sent",

@@ -67,7 +67,8 @@ class WeComApi(Calls):
         except PlatformError as error:
             self._journal.write("send", to=named, errcode=error.code)
             raise
-        for one in () if repeated else reached:
+        heard = [] if repeated else [one for one in reached if self._members.hears(one)]
+        for one in heard:
             self._members.show(one, "account", kind, shown.text, **shown.more)
         invalid = "|".join(one.lower() for one in named if one not in reached)
         message_id = secrets.token_urlsafe(32)

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from adapters.wecom import CHANNEL, WeComAdapter, WeComSettings
 from hub.channel import Account, IntakeRequest, Tools
-from hub.errors import Ambiguous, BadCredentials, RecipientGone
+from hub.errors import Ambiguous, BadCredentials, RateLimited, RecipientGone
 from hub.fetch import Fetcher
 from hub.guard import ON_PREMISE
 from hub.model import (
@@ -196,3 +196,20 @@ async def test_what_a_member_sent_can_be_fetched(simulator: WeComSimulator, shop
     assert content == simulator.media.get(attachment.source["media_id"]).content
     checker = WeComChecker(shop.account, shop.tools)
     assert all([one.ok async for one in checker.check("https://hub.example.com")])
+
+
+async def test_a_member_is_never_written_to_too_often(
+    simulator: WeComSimulator, shop: Shop
+) -> None:
+    """The platform would take the thirty-first and drop it; the hub waits with it."""
+    simulator.members.meet(MEMBER)
+    sender = WeComSender(shop.account, shop.tools)
+    address = Address("wecom", shop.account.settings.corp_id, MEMBER)
+    (thirty_first,) = sender.compose(Reply(to=address, message_id="m30", text="30"), ())
+    for number in range(30):
+        (draft,) = sender.compose(Reply(to=address, message_id=f"m{number}", text=str(number)), ())
+        await sender.send(draft, {})
+    with pytest.raises(RateLimited):
+        await sender.send(thirty_first, {})
+
+    assert [one.text for one in simulator.phone(MEMBER)] == [str(number) for number in range(30)]
