@@ -127,7 +127,7 @@ class KefuListener:
             if not page.has_more:
                 return
             if following == cursor and not events:
-                raise RuntimeError(f"sync_msg of {desk} has more, but its cursor stands still")
+                raise Rejected(f"sync_msg of {desk} has more, but its cursor stands still")
             cursor = following
 
     async def _page(self, desk: str, token: str, cursor: str) -> tuple[_Page, str, str]:

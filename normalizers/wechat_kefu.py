@@ -8,7 +8,7 @@ enterprise wrote in WeCom itself, 4 are events; some samples give events another
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from hub.channel import Account
 from hub.model import (
@@ -36,7 +36,8 @@ Fields = Mapping[str, Any]
 _WINDOW = timedelta(hours=48)
 _REPLIES_IN_WINDOW = 5
 _CODE_GOOD_FOR = timedelta(seconds=20)
-_SERVICER = "5"
+Role = Literal["contact", "agent", "system"]
+_ROLES: Mapping[str, Role] = {"4": "system", "5": "agent"}
 _LATEST = 4_102_444_800  # 2100-01-01: beyond it, send_time was not in seconds
 _IN_THE_MODEL = frozenset({"msgid", "send_time"})
 
@@ -153,17 +154,15 @@ def normalize(event: InboundEvent, account: Account[Any], /) -> Iterable[Result]
 
 
 def _message(item: _Item, content: Content) -> Message:
-    """The words of a servicer stand in the customer's conversation, but open nothing."""
-    from_servicer = text_of(item.fields, "origin") == _SERVICER
-    opened = None if from_servicer or not item.fields else _allowance(item)
+    """The words of a servicer and of the platform stand in the customer's conversation, but open nothing."""
+    role: Role = _ROLES.get(text_of(item.fields, "origin"), "contact")
+    opened = _allowance(item) if role == "contact" and item.fields else None
     return Message(
         channel=item.account.channel,
         account=item.account.name,
         kind=content.kind,
         text=content.text,
-        sender=Participant("agent", item.address)
-        if from_servicer
-        else Participant("contact", item.address, item.name),
+        sender=Participant(role, item.address, item.name if role == "contact" else None),
         conversation=item.conversation,
         dedupe_key=item.key,
         external_id=text_of(item.fields, "msgid").strip()[:200] or None,

@@ -209,7 +209,7 @@ async def test_a_cursor_that_is_refused_begins_anew() -> None:
 
 async def test_a_cursor_that_stands_still_ends_the_loop() -> None:
     """Rather than to ask for ever, it is shown as a failure."""
-    with pytest.raises(RuntimeError, match="stands still"):
+    with pytest.raises(Rejected, match="stands still"):
         await listen(pages(page(cursor="a", more=True)), Store())
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.wechat_kefu import KefuSettings
 from hub.channel import Account
-from hub.model import Draft, InboundEvent, Message, Notice, Receipt, Secret
+from hub.model import Address, Draft, InboundEvent, Message, Notice, Receipt, Secret
 from normalizers._kefu_item import item_key, order_of
 from normalizers.wechat_kefu import normalize
 
@@ -77,6 +77,25 @@ def test_a_servicers_words_are_an_agents_and_open_nothing() -> None:
     assert message.sender.address == customers.sender.address
     assert message.allowances == ()
     assert message.extra["servicer_userid"] == "lisi"
+
+
+def test_what_the_platform_itself_says_is_nobodys_question() -> None:
+    """A message of origin 4 stands in the conversation and opens no reply."""
+    (message,) = results(said(4))
+    assert isinstance(message, Message)
+    assert message.sender.role == "system"
+    assert (message.allowances, message.reply) == ((), None)
+
+
+def test_one_person_by_the_unionid() -> None:
+    """Where the enterprise has bound its accounts; nobody else is claimed."""
+    profile = {"external_userid": "wm1", "nickname": "Lin"}
+    (bound,) = results({**profile, "unionid": " oUnion "})
+    (unbound,) = results({**profile, "unionid": ""})
+    assert isinstance(bound, Notice)
+    assert isinstance(unbound, Notice)
+    assert bound.same_as == (Address("wechat_union", "", "oUnion"),)
+    assert unbound.same_as == ()
 
 
 def test_the_welcome() -> None:
