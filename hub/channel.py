@@ -488,10 +488,12 @@ class Tools(Struct, frozen=True):
 class Capabilities(Struct, frozen=True, kw_only=True):
     """What a channel can do, as data; the conformance kit checks that it is what is observed.
 
+    *free_text* is False where a reply's text goes out through approved templates only.
     *attachments* maps a kind to its largest size in bytes. *allowance* is how many replies one
     customer message opens, *reply_window* for how long (None: no limit).
     """
 
+    free_text: bool = True
     max_text_bytes: int | None = None
     max_text_characters: int | None = None
     attachments: Mapping[str, int] = {}

@@ -31,6 +31,7 @@ __all__ = [
     "MiniProgram",
     "Notice",
     "Participant",
+    "Quota",
     "Receipt",
     "ReceiptStatus",
     "Reply",
@@ -210,6 +211,14 @@ class InboundEvent(Struct, frozen=True, kw_only=True):
     proof: str = "none"
 
 
+class Quota(Struct, frozen=True):
+    """At most *limit* calls under *key* of the account in any *per_s* seconds."""
+
+    key: str
+    limit: int
+    per_s: float
+
+
 class Spoken(Struct, frozen=True):
     """What a call speaks under: the allowance's *trigger* and *key*, and its *turn* among its calls.
 
@@ -237,6 +246,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     (None: the one that ends first); *timeout_s* how long the call may take where that is more than
     the usual 15 s (a large mail on a slow line). *only_in_answer* says that no call can make it: it
     goes inside the HTTP answer to a callback (see :class:`hub.channel.AwaitReply`), or waits for one.
+    *quotas* are what the platform lets this customer have; the core counts them before the call.
     *shown* are facts that people see with the message (how many SMS it becomes). *spoken* is written
     by the core, with the intent to make the call and before it is made: senders read it, composers
     leave it alone.
@@ -260,6 +270,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     allowance: str | None = None
     timeout_s: float | None = None
     only_in_answer: bool = False
+    quotas: tuple[Quota, ...] = ()
     shown: Mapping[str, Any] = {}
     spoken: Spoken | None = None
     extra: Mapping[str, Any] = {}

@@ -1,5 +1,6 @@
 """What the SMS channels have in common when they read what came in."""
 
+import json
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
@@ -21,6 +22,7 @@ __all__ = [
     "consent_of",
     "consent_word",
     "objects_in",
+    "read_json",
     "said_by",
     "text_in",
     "unreadable",
@@ -129,10 +131,24 @@ def unreadable(account: Account[Any], event: InboundEvent, provider: str) -> Mes
     )
 
 
+def read_json(body: bytes) -> Any:
+    """The JSON in *body*, also where it has half a surrogate pair or a number of any length.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except ValueError:
+        return json.loads(body)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 def objects_in(body: bytes) -> list[dict[str, Any]] | None:
     """The JSON objects in *body*, which is one or a list of them; None when it is anything else."""
     try:
-        decoded = msgspec.json.decode(body)
+        decoded = read_json(body)
     except (ValueError, RecursionError):
         return None
     found = decoded if isinstance(decoded, list) else [decoded]

@@ -10,6 +10,7 @@ from hub.channel import HttpAnswer, Sender
 from hub.errors import (
     Ambiguous,
     BadCredentials,
+    NeedsTemplate,
     RateLimited,
     Rejected,
     SendError,
@@ -54,10 +55,18 @@ def _compose(kit: ChannelKit, *allowances: Allowance, **content: Any) -> Sequenc
 
 
 async def long_text_is_lossless(kit: ChannelKit) -> None:
-    """10,000 mixed characters: every draft within the limit, and joined they are the text again."""
+    """10,000 mixed characters: every draft within the limit, and joined they are the text again.
+
+    Where only templates may be sent, none carries it: it is refused, never cut.
+    """
     if kit.channel.sender is None:
         return
     said = long_text()
+    if not kit.channel.capabilities.free_text:
+        expect(
+            _fails(kit, text=said) is NeedsTemplate, "a text that fits no template is not refused"
+        )
+        return
     drafts = [one for one in _compose(kit, text=said) if one.role == "say"]
     texts = [one.text or "" for one in drafts]
     expect("".join(texts) == said, "the drafts do not add up to the text")

@@ -4,7 +4,16 @@ Each speaks its provider's wire format and judges it with code of its own; ``pla
 they have in common.
 """
 
+from sandbox.sms.aliyun import AliyunSimulator
 from sandbox.sms.platform import Pushed, Reports, SmsPlatform
+from sandbox.sms.tencent import TencentSimulator
 from sandbox.sms.twilio import TwilioSimulator
 
-__all__ = ["Pushed", "Reports", "SmsPlatform", "TwilioSimulator"]
+__all__ = [
+    "AliyunSimulator",
+    "Pushed",
+    "Reports",
+    "SmsPlatform",
+    "TencentSimulator",
+    "TwilioSimulator",
+]
