@@ -289,11 +289,16 @@ def yes(has: bool) -> str:
     return "yes" if has else "–"
 
 
+def proof(channel: Channel) -> str:
+    if channel.capabilities.signed:
+        return "a signature"
+    return "a secret path" if channel.adapter else "the login of the hub itself"
+
+
 FEATURES: Mapping[str, Callable[[Channel], str]] = {
     "way in": way_in,
-    "what proves that a message is genuine": lambda one: (
-        "a signature" if one.capabilities.signed else "the login of the hub itself"
-    ),
+    "what proves that a message is genuine": proof,
+    "free text": lambda one: yes(one.capabilities.free_text),
     "length of a text": text_limit,
     "files, largest": lambda one: sizes(one.capabilities.attachments),
     "replies allowed for": lambda one: span(one.capabilities.reply_window),

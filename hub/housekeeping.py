@@ -5,6 +5,7 @@ import structlog
 from hub.core import Core
 from hub.store import housekeeping as rows
 from hub.store import identity, relay
+from hub.store.quotas import forget_uses
 
 __all__ = ["expire", "retire"]
 
@@ -14,6 +15,7 @@ _log = structlog.get_logger("hub.housekeeping")
 async def expire(core: Core) -> None:
     """Every minute: what is kept for hours."""
     await rows.forget_keys(core.db)
+    await forget_uses(core.db)
     await relay.forget(core.db)
     await identity.mend(core.db)
 

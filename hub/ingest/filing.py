@@ -28,6 +28,7 @@ from hub.outbox.encoding import to_json
 from hub.settings import Settings
 from hub.store import Transaction, identity
 from hub.store import filing as rows
+from hub.store.consents import Consent, keep_consents
 from hub.store.filing import ConversationRow, NewMessage
 from hub.store.inbox import Claimed, InboxRow, finish, note, short_key
 from hub.text import clean, single_line
@@ -124,6 +125,7 @@ class _Batch:
         self.allowances: list[tuple[UUID, str, Allowance]] = []
         self.urgent: list[outbox.Urgent] = []
         self.spoken: set[UUID] = set()
+        self.consents: list[Consent] = []
         self.menus: dict[rows.Pick, UUID] = {}
         self.claims: list[identity.Claim] = []
         self.awaited: set[UUID] = set()  # of those, where replies wait for the customer
@@ -366,6 +368,8 @@ class _Batch:
                 conversation.queue,
             )
             self._follow(notice, conversation)
+        if notice.consent and notice.sender:
+            self.consents.append(_consent(read, notice))
             self._claim(read.row.account, notice)
         shown = msgspec.structs.replace(
             notice,
@@ -414,6 +418,7 @@ class _Batch:
         await rows.attach(self.tx, self.files, self.now)
         if await rows.insert_notices(self.tx, self.notices, self.now) < len(self.notices):
             raise Raced
+        await keep_consents(self.tx, self.consents)
         await rows.remember_ids(self.tx, self.ids)
         await ledger.open_allowances(self.tx, self.allowances)
         names = await rows.names_of(self.tx, {contact for contact, _ in self.named})
@@ -437,6 +442,11 @@ def _by_id(conversation: ConversationRow) -> bytes:
 def _has_place(one: Message | Notice) -> bool:
     """Whether *one* belongs to a conversation at all."""
     return bool(one.sender and one.conversation and one.conversation.thread_key)
+
+
+def _consent(read: Read, notice: Notice) -> Consent:
+    at = read.row.event.received_at
+    return Consent(read.row.account, _home(notice), notice.consent or "", notice.kind, at)
 
 
 def _home(one: Message | Notice) -> Address:

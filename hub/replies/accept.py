@@ -8,16 +8,17 @@ from uuid import UUID
 import msgspec
 
 from hub.core import Core
-from hub.errors import WindowClosed
+from hub.errors import QuotaUsedUp, WindowClosed
 from hub.ids import new_id, read_id, show_id
 from hub.model import Address, Attachment, ConversationRef, Draft, Message, Participant, public_json
 from hub.outbox import raise_replies, tell, to_json
 from hub.replies.announcing import announce
 from hub.replies.composing import Outlet, Stored, compose, new_drafts, outlet_of
 from hub.replies.elsewhere import elsewhere, is_closed
-from hub.replies.errors import AccountRemoved, InvalidReply
+from hub.replies.errors import AccountRemoved, InvalidReply, free_again
+from hub.replies.pace import Pace
 from hub.replies.request import Author, ReplyRequest, kind_of, readable
-from hub.store import Transaction, outbox, replies
+from hub.store import Transaction, outbox, quotas, replies
 
 __all__ = ["Accepted", "accept"]
 
@@ -50,6 +51,7 @@ async def accept(
     Raises:
         InvalidReply: the request refers to what is not there, or says nothing.
         WindowClosed, Unsupported: the channel cannot say it.
+        OptedOut, QuotaUsedUp: the customer or the platform does not want it now.
         AccountRemoved: the account is not configured any more.
     """
     request.check()
@@ -208,9 +210,17 @@ class _Making:
                 raise
             self._first_held = not await self._queues_behind_held()
             return (), error
+        await self._check_quotas(drafts)
         if await self._queues_behind_held():
             return (), WindowClosed("an earlier reply waits for the customer")
         return drafts, None
+
+    async def _check_quotas(self, drafts: Sequence[Draft]) -> None:
+        """Refuse now what could not go out for long; a shorter wait is the lane's."""
+        limits = [one for draft in drafts for one in draft.quotas]
+        wait_s = await quotas.wait_s(self._tx, self._place["account"], limits, self._now, None)
+        if wait_s > Pace().quota_wait_s:
+            raise QuotaUsedUp(free_again(wait_s))
 
     async def _queues_behind_held(self) -> bool:
         """Held replies go out first; a template is made for a closed window and need not wait."""

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from hub import ledger
 from hub.channel import Capabilities, Sender
-from hub.errors import Unsupported, WindowClosed
+from hub.errors import OptedOut, Unsupported, WindowClosed
 from hub.ids import read_id, show_id
 from hub.model import Address, Allowance, Draft, Reply, ReplyAttachment
 from hub.outbox import to_json
@@ -18,6 +18,7 @@ from hub.replies.closed import in_template
 from hub.replies.request import ReplyRequest
 from hub.settings import ClosedTemplate, WhenClosed
 from hub.store import outbox, replies
+from hub.store.consents import withdrawn_at
 from hub.store.ledger import Reader
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Outlet",
     "Stored",
     "compose",
+    "home_of",
     "new_drafts",
     "outlet_of",
     "read_draft",
@@ -96,8 +98,10 @@ async def compose(
 
     Raises:
         WindowClosed, Unsupported: as the channel's sender says.
+        OptedOut: the customer's last word was that they do not want to be written to.
         NotReady: a file is not there yet; only with *wait_for_files*.
     """
+    await _check_consent(reader, place)
     files = await _files(reader, stored, wait_for_files=wait_for_files)
     known = await ledger.known(reader, [place["id"]]) if outlet.windowed else {}
     reply = reply_of(place, stored, files, message_id, created_at)
@@ -105,6 +109,19 @@ async def compose(
     if not any(draft.role == "say" for draft in drafts):
         raise Unsupported("there is nothing that this channel could say of it")
     return drafts
+
+
+async def _check_consent(reader: Reader, place: Any) -> None:
+    """Whoever writes again after an opt-out is answered; nobody is written to against it."""
+    since = await withdrawn_at(reader, place["account"], home_of(place))
+    wrote_at = place["last_inbound_at"]
+    if since is not None and (wrote_at is None or wrote_at <= since):
+        raise OptedOut(f"since {since:%Y-%m-%d %H:%M} UTC")
+
+
+def home_of(place: Any) -> Address:
+    """The address that a conversation (its row) is with."""
+    return Address(place["address_scheme"], place["address_scope"], place["address_value"])
 
 
 def _composed(outlet: Outlet, reply: Reply, allowances: Sequence[Allowance]) -> Sequence[Draft]:
@@ -132,7 +149,7 @@ def reply_of(
     """What *stored* wants said in the conversation *place* (its row), for the channel's sender."""
     request = stored.request
     return Reply(
-        to=Address(place["address_scheme"], place["address_scope"], place["address_value"]),
+        to=home_of(place),
         thread_key=place["thread_key"],
         text=request.text,
         html=request.html,

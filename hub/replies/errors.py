@@ -12,6 +12,7 @@ __all__ = [
     "Moved",
     "NotNow",
     "UnknownMessage",
+    "free_again",
 ]
 
 
@@ -71,3 +72,10 @@ class Incomplete(SendError):
     """Part of the reply may have gone out; nobody decided in time what to do, so the rest was given up."""
 
     code = "incomplete"
+
+
+def free_again(wait_s: float) -> str:
+    """When a quota has room again, for people."""
+    if wait_s < 7200:
+        return f"there is room again in {wait_s / 60:.0f} minutes"
+    return f"there is room again in {wait_s / 3600:.0f} hours"

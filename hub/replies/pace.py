@@ -9,7 +9,8 @@ class Pace(NamedTuple):
     """All in seconds, but for the counts.
 
     A call takes at most *send_s*, well below *lease_s*; a lane goes on when an ``unknown`` has stood
-    for *unknown_stands_s*; its remaining parts wait for a person for *parts_wait_s*. What only an
+    for *unknown_stands_s*; a quota that has room again within *quota_wait_s* is waited for;
+    its remaining parts wait for a person for *parts_wait_s*. What only an
     answer can carry is left to it for *answer_s* at a time.
     """
 
@@ -25,6 +26,7 @@ class Pace(NamedTuple):
     answer_s: float = 0.3
     sweep_s: float = 5.0
     drain_s: float = 10.0
+    quota_wait_s: float = 120.0
     retries_s: tuple[float, ...] = (1.0, 5.0, 30.0, 120.0, 600.0, 1800.0)
     retry_after_max_s: float = 3600.0
     lanes: int = 64

@@ -15,13 +15,15 @@ import structlog
 
 from hub import ledger
 from hub.core import Core
-from hub.errors import Ambiguous, SendError, WindowClosed
+from hub.errors import Ambiguous, OptedOut, SendError, WindowClosed
 from hub.model import Allowance, Draft, Receipt, Spoken
 from hub.outbox import Change, apply_early, change_status, to_json
 from hub.outbox.states import worst
+from hub.replies.composing import home_of
 from hub.replies.pace import Pace
-from hub.store import AWAY, Transaction, outbox, replies
+from hub.store import AWAY, Transaction, outbox, quotas, replies
 from hub.store import drafts as draft_rows
+from hub.store.consents import Consent, keep_consents
 from hub.store.drafts import Intent
 from hub.store.inbox import short_key
 from hub.store.replies import Fenced, ReplyLane
@@ -30,6 +32,7 @@ __all__ = [
     "Changed",
     "Fenced",
     "Holder",
+    "QuotaFull",
     "Try",
     "age_s",
     "doubtful",
@@ -43,6 +46,14 @@ INSIST_S = 60.0
 """For how long the outcome of a call is kept in memory when the database is away."""
 
 _log = structlog.get_logger("hub.replies")
+
+
+class QuotaFull(Exception):
+    """A quota of the platform is used up for *wait_s* seconds more; nothing was begun."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(wait_s)
+        self.wait_s = wait_s
 
 
 class Changed(Exception):
@@ -125,6 +136,7 @@ class Holder:
 
         Raises:
             WindowClosed: no allowance has enough left.
+            QuotaFull: the customer has had as many as the platform lets them have for now.
             Changed: the draft does not wait any more.
         """
 
@@ -132,6 +144,7 @@ class Holder:
             locked = await outbox.lock_messages(tx, [message["id"]])
             if not locked or locked[0]["status"] not in ("queued", "sending"):
                 raise Changed
+            await self._count(tx, row["id"], draft)
             allowance_id: UUID | None = row["allowance_id"]
             kept = await ledger.reserved(tx, row["id"]) if allowance_id else None
             taken = kept
@@ -148,6 +161,15 @@ class Holder:
 
         allowance_id, spoken = await self.write(work)
         return Try(message, row, spoken, row["tries"] + 1, allowance_id, may_be_out(row, draft))
+
+    async def _count(self, tx: Transaction, draft_id: UUID, draft: Draft) -> None:
+        if not draft.quotas:
+            return
+        account, now = self.lane.account, self.core.clock()
+        wait_s = await quotas.wait_s(tx, account, draft.quotas, now, draft_id)
+        if wait_s:
+            raise QuotaFull(wait_s)
+        await quotas.note_uses(tx, account, draft.quotas, now, draft_id)
 
     async def _reserve(self, tx: Transaction, draft: Draft) -> ledger.Reserved | None:
         conversation_id = self.lane.conversation_id
@@ -261,6 +283,8 @@ class Holder:
                 counts=counts,
                 error=to_json(error.as_json()),
             )
+            if refund and tried.draft.quotas:
+                await quotas.give_back(tx, tried.row["id"])
             if waits and refund and tried.allowance_id:
                 await ledger.refund(tx, tried.allowance_id, tried.draft.cost)
             drafts = await outbox.drafts_of(tx, [locked["id"]])
@@ -301,10 +325,22 @@ class Holder:
                 )
                 if tried.allowance_id and not isinstance(error, WindowClosed):
                     await ledger.refund(tx, tried.allowance_id, tried.draft.cost)
+                if tried.draft.quotas:
+                    await quotas.give_back(tx, tried.row["id"])
+                if isinstance(error, OptedOut):
+                    await self._keep_opt_out(tx, error)
             await draft_rows.cancel_waiting_drafts(tx, [message["id"]], now)
             await self._change(tx, Change(message["id"], "failed", shown))
 
         await self.write(work, insist_s=INSIST_S)
+
+    async def _keep_opt_out(self, tx: Transaction, error: OptedOut) -> None:
+        """The platform knows what the customer has never told us."""
+        place = await replies.lock_conversation(tx, self.lane.conversation_id)
+        source = error.external_code or error.code
+        at = self.core.clock()
+        kept = Consent(self.lane.account, home_of(place), "withdrawn", source, at)
+        await keep_consents(tx, [kept])
 
     async def hold(self, message: Any, error: WindowClosed, tried: Try | None = None) -> None:
         """The reply waits until the customer writes."""

@@ -13,6 +13,7 @@ from hub.channel import Reconciler
 from hub.errors import (
     Ambiguous,
     BadCredentials,
+    QuotaUsedUp,
     Rejected,
     SendError,
     Unreachable,
@@ -30,11 +31,12 @@ from hub.replies.composing import (
     outlet_of,
     read_draft,
 )
-from hub.replies.errors import AccountRemoved, Expired
+from hub.replies.errors import AccountRemoved, Expired, free_again
 from hub.replies.moving import announce_held, move
 from hub.replies.records import (
     Changed,
     Holder,
+    QuotaFull,
     Try,
     age_s,
     doubtful,
@@ -286,6 +288,11 @@ class LaneRun:
             tried = await self._holder.begin(message, row, draft, windowed=outlet.windowed)
         except WindowClosed as error:
             await self._closed(message, outlet, error)
+        except QuotaFull as full:
+            if full.wait_s <= self._pace.quota_wait_s:
+                raise _Pause(full.wait_s) from full
+            await self._holder.fail(message, QuotaUsedUp(free_again(full.wait_s)))
+            raise _Settled from full
         failpoint("reply.sending")
         if self._holder.left_s < self._pace.send_s:
             # Too late to open the socket: the lane may be another's before the answer is here.
