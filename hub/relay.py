@@ -164,7 +164,7 @@ class AccountRelay:
 
     async def _release(self, epoch: int) -> None:
         try:
-            await leases.release(self._db, self._lease, epoch)
+            await rows.leave(self._db, self._lease, epoch)
         except AWAY as error:
             _log.debug("lease_left", error=type(error).__name__)
 

@@ -4,7 +4,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -192,12 +192,21 @@ def _account(plan: AccountPlan, found: Counts, last: datetime | None, failed: in
         replies_held=_replies(found, name, "held"),
         replies_unknown=_replies(found, name, "unknown"),
         replies_failed=failed,
-        listener=(row["listener_state"] if row else None) if plan.channel.listener else None,
+        listener=_listener(plan, found, row),
         listener_error=row["listener_error"] if row and plan.channel.listener else None,
     )
     light, advice = next(_account_findings(made, found.at), _WELL)
     values = {name: getattr(made, name) for name in made.__struct_fields__}
     return AccountStatus(**{**values, "light": light, "advice": advice})
+
+
+def _listener(plan: AccountPlan, found: Counts, row: Any) -> str | None:
+    """How the account hears: what its listener says of itself, else whether it is connected to."""
+    state: str | None = row["listener_state"] if row and plan.channel.listener else None
+    name = plan.account.name
+    if state == "failing" or plan.channel.socket is None or name not in found.connections:
+        return state
+    return "connected" if found.connections[name] is None else "away"
 
 
 def _replies(found: Counts, account: str, state: str) -> int:
@@ -217,6 +226,8 @@ def _account_findings(one: AccountStatus, at: datetime) -> Iterator[tuple[Light,
     if one.listener == "failing":
         why = single_line(one.listener_error or "no reason known", 120)
         yield "red", f"Its listener fails ({why}). Run “hub check {one.name}”."
+    if one.listener == "away":
+        yield "red", f"The platform's client is not connected. Run “hub check {one.name}”."
     if _is_slow(one.inbox_oldest_at, at):
         yield "red", "Messages wait to be filed: is a worker running? (hub worker)"
     if one.parked:

@@ -5,7 +5,7 @@ from typing import Any
 from hub.store.database import Database
 from hub.store.leases import LEASE
 
-__all__ = ["answer", "ask", "forget", "is_served", "look", "take", "withdraw"]
+__all__ = ["answer", "ask", "forget", "is_served", "leave", "look", "take", "withdraw"]
 
 
 async def is_served(db: Database, lease: str) -> bool:
@@ -55,6 +55,15 @@ async def take(db: Database, account: str, lease: str, epoch: int) -> list[tuple
     return sorted((row["id"], row["question"]) for row in rows)
 
 
+async def leave(db: Database, lease: str, epoch: int) -> None:
+    """Nobody serves any more, since now, if *lease* is still ours."""
+    await db.fetch(
+        "UPDATE leases SET lease_until = clock_timestamp() WHERE name = $1 AND epoch = $2",
+        lease,
+        epoch,
+    )
+
+
 async def answer(db: Database, call: int, said: str) -> None:
     """Store the answer to *call*, if somebody still waits for it."""
     await db.fetch("UPDATE relay_calls SET answer = $2 WHERE id = $1", call, said)
@@ -77,5 +86,8 @@ async def withdraw(db: Database, call: int, *, untaken_only: bool = False) -> bo
 
 
 async def forget(db: Database) -> None:
-    """Remove calls whose asker is gone."""
+    """Remove calls whose asker is gone, and what tells of connections that have long been given up."""
     await db.fetch("DELETE FROM relay_calls WHERE asked_at < now() - interval '1 hour'")
+    await db.fetch(
+        "DELETE FROM leases WHERE name LIKE 'relay:%' AND lease_until < now() - interval '7 days'"
+    )

@@ -29,7 +29,10 @@ class DestinationState(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What is unfinished, by account or destination."""
+    """What is unfinished, by account or destination.
+
+    *connections* holds the accounts that a platform connects to: since when it is away, or None.
+    """
 
     inbox: Mapping[str, Waiting]
     parked: Mapping[str, Waiting]
@@ -40,6 +43,7 @@ class Counts(NamedTuple):
     accounts: Mapping[str, Any]
     destinations: Mapping[str, DestinationState]
     processes: tuple[Any, ...]
+    connections: Mapping[str, datetime | None]
     at: datetime
 
 
@@ -72,6 +76,11 @@ async def counts(db: Database) -> Counts:
         "SELECT name, kind, version, settings_sha256, started_at, seen_at, "
         "seen_at > clock_timestamp() - interval '1 minute' AS alive FROM processes ORDER BY name"
     )
+    connections = await db.fetch(
+        "SELECT substr(name, 7) AS account, "
+        "CASE WHEN lease_until < clock_timestamp() THEN lease_until END AS since "
+        "FROM leases WHERE name LIKE 'relay:%'"
+    )
     return Counts(
         await _waiting(db, inbox + "WHERE state = 0 GROUP BY account"),
         await _waiting(db, inbox + "WHERE state = 2 GROUP BY account"),
@@ -82,6 +91,7 @@ async def counts(db: Database) -> Counts:
         {row["name"]: row for row in accounts},
         {row["name"]: DestinationState(*list(row)[1:]) for row in destinations},
         tuple(processes),
+        {row["account"]: row["since"] for row in connections},
         files[0]["at"],
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from hub.status import status
 from tests.corekit import eventually
 from tests.onebotkit import LIN, MIA, World, world_of
 
@@ -149,6 +150,26 @@ async def test_a_reply_waits_for_the_connection(world: World) -> None:
     simulator.connect()
     await world.status(reply, "sent")
     assert world.shown() == ["later"]
+
+
+async def test_hub_status_says_who_is_away(world: World) -> None:
+    """Red, with what to do, for as long as nobody is connected."""
+
+    async def shown() -> tuple[str, str | None]:
+        (one,) = (await status(world.core)).accounts
+        return one.light, one.listener
+
+    async def said(light: str, listener: str) -> None:
+        async def so() -> bool:
+            return await shown() == (light, listener)
+
+        await eventually(so, 30.0)
+
+    await said("green", "connected")
+    await world.simulator.disconnect()
+    await said("red", "away")
+    world.simulator.connect()
+    await said("green", "connected")
 
 
 async def test_a_refusal_is_told_with_its_words(world: World) -> None:
