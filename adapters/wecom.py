@@ -4,6 +4,7 @@ Source: https://developer.work.weixin.qq.com/document/path/90238
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Annotated
 
 from msgspec import Meta
@@ -19,6 +20,7 @@ from outbound.wecom import MEDIA_LIMITS, TEXT_LIMIT, WeComChecker, WeComMedia, W
 __all__ = ["CHANNEL", "WeComAdapter", "WeComSettings", "event_of"]
 
 _MAX_ORDER_KEY = 200
+LONGEST_CHECK_S = 14400
 
 
 class WeComSettings(CorpSettings, frozen=True, kw_only=True):
@@ -44,8 +46,9 @@ class WeComSettings(CorpSettings, frozen=True, kw_only=True):
             yield "agent_id", "is missing; sending needs the AgentId of the app"
         if self.agent_id is not None and not str(self.agent_id).isdecimal():
             yield "agent_id", f"found {self.agent_id!r}, wants a number such as 1000002"
-        if not 0 <= self.duplicate_check_s <= 14400:
-            yield "duplicate_check_s", f"found {self.duplicate_check_s}, wants 0 to 14400 seconds"
+        if not 0 <= self.duplicate_check_s <= LONGEST_CHECK_S:
+            found = f"found {self.duplicate_check_s}, wants 0 to {LONGEST_CHECK_S} seconds"
+            yield "duplicate_check_s", found
 
 
 class WeComAdapter:
@@ -90,6 +93,7 @@ CHANNEL = Channel(
         attachments=MEDIA_LIMITS,
         menus=True,
         proactive=True,
+        drops_repeats_for=timedelta(seconds=LONGEST_CHECK_S),
         receipts=("sent",),
     ),
     docs_url="https://developer.work.weixin.qq.com/document/path/90238",

@@ -490,7 +490,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
 
     *free_text* is False where a reply's text goes out through approved templates only.
     *attachments* maps a kind to its largest size in bytes. *allowance* is how many replies one
-    customer message opens, *reply_window* for how long (None: no limit).
+    customer message opens, *reply_window* for how long (None: no limit). *drops_repeats_for* is for how
+    long the platform may take an equal call for a repeat and drop it.
     """
 
     free_text: bool = True
@@ -499,6 +500,7 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     attachments: Mapping[str, int] = {}
     reply_window: timedelta | None = None
     allowance: int | None = None
+    drops_repeats_for: timedelta | None = None
     receipts: tuple[str, ...] = ()
     quoting: bool = False
     recall: bool = False

@@ -242,11 +242,12 @@ class Draft(Struct, frozen=True, kw_only=True):
     downgraded and why; *cost* is how much of an allowance it uses; *fingerprint* lets the result of
     an equal prepare be used again while it is fresh; *deadline* ends its usefulness. *repeatable*
     says that the platform itself removes duplicates of this very call, so that it may be made again
-    when nobody knows whether it arrived; *allowance* is the id of the allowance that it speaks under
-    (None: the one that ends first); *timeout_s* how long the call may take where that is more than
-    the usual 15 s (a large mail on a slow line). *only_in_answer* says that no call can make it: it
-    goes inside the HTTP answer to a callback (see :class:`hub.channel.AwaitReply`), or waits for one.
-    *quotas* are what the platform lets this customer have; the core counts them before the call.
+    when nobody knows whether it arrived, for *repeatable_for_s* (None: at any time); *allowance* is
+    the id of the allowance that it speaks under (None: the one that ends first); *timeout_s* how long
+    the call may take where that is more than the usual 15 s (a large mail on a slow line).
+    *only_in_answer* says that no call can make it: it goes inside the HTTP answer to a callback (see
+    :class:`hub.channel.AwaitReply`), or waits for one. *quotas* are what the platform lets this
+    customer have; the core counts them before the call.
     *shown* are facts that people see with the message (how many SMS it becomes). *spoken* is written
     by the core, with the intent to make the call and before it is made: senders read it, composers
     leave it alone.
@@ -267,6 +268,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     fresh_for_s: float | None = None
     deadline: datetime | None = None
     repeatable: bool = False
+    repeatable_for_s: float | None = None
     allowance: str | None = None
     timeout_s: float | None = None
     only_in_answer: bool = False
@@ -443,7 +445,11 @@ class Link(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True, kw_only=True):
-    """What the helpdesk wants said, and what the core knows about where it goes."""
+    """What the helpdesk wants said, and what the core knows about where it goes.
+
+    *said_lately* is the JSON of the calls that said something in this conversation before, where the
+    channel's capability ``drops_repeats_for`` asks for it.
+    """
 
     to: Address
     thread_key: str | None = None
@@ -460,6 +466,7 @@ class Reply(Struct, frozen=True, kw_only=True):
     last_inbound_at: datetime | None = None
     message_id: str | None = None
     created_at: datetime | None = None
+    said_lately: tuple[Any, ...] = ()
 
 
 class Checkpoint(NamedTuple):

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from hub import ledger
 from hub.channel import Capabilities, Sender
+from hub.core import now
 from hub.errors import OptedOut, Unsupported, WindowClosed
 from hub.ids import read_id, show_id
 from hub.model import Address, Allowance, Draft, Reply, ReplyAttachment
@@ -105,6 +106,11 @@ async def compose(
     files = await _files(reader, stored, wait_for_files=wait_for_files)
     known = await ledger.known(reader, [place["id"]]) if outlet.windowed else {}
     reply = reply_of(place, stored, files, message_id, created_at)
+    if guarded := outlet.capabilities.drops_repeats_for:
+        since = now() - guarded
+        lately = await replies.said_lately(reader, place["id"], message_id, since)
+        decoded = tuple(map(msgspec.json.decode, lately))
+        reply = msgspec.structs.replace(reply, said_lately=decoded)
     drafts = _composed(outlet, reply, known.get(place["id"], ()))
     if not any(draft.role == "say" for draft in drafts):
         raise Unsupported("there is nothing that this channel could say of it")

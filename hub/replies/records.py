@@ -35,6 +35,7 @@ __all__ = [
     "QuotaFull",
     "Try",
     "age_s",
+    "doubt_since",
     "doubtful",
     "may_be_out",
     "results_of",
@@ -271,6 +272,9 @@ class Holder:
         """
         if tried.may_be_out:
             refund, kept, error = False, True, doubtful(error)
+        shown = dict(error.as_json())
+        if isinstance(error, Ambiguous):
+            shown["since"] = doubt_since(tried.row) or self.core.clock()
 
         async def work(tx: Transaction) -> None:
             now = self.core.clock()
@@ -281,7 +285,7 @@ class Holder:
                 now,
                 keep_allowance=not refund if kept is None else kept,
                 counts=counts,
-                error=to_json(error.as_json()),
+                error=to_json(shown),
             )
             if refund and tried.draft.quotas:
                 await quotas.give_back(tx, tried.row["id"])
@@ -431,8 +435,26 @@ def may_be_out(row: Any, draft: Draft) -> bool:
     """Whether nobody knows if an earlier try of *draft*, whose row this is, reached the customer."""
     if draft.role == "prepare" or draft.only_in_answer:
         return False
-    error = msgspec.json.decode(row["error"]) if row["error"] else None
-    return error is not None and error.get("code") == Ambiguous.code
+    return _doubt(row) is not None
+
+
+def doubt_since(row: Any) -> datetime | None:
+    """Since when nobody knows whether the draft of *row* has arrived; None: there is no doubt."""
+    known = _doubt(row)
+    if known is not None and known.since is not None:
+        return known.since
+    begun: datetime | None = row["started_at"] if row["state"] == "sending" else None
+    return begun
+
+
+class _Doubt(msgspec.Struct):
+    code: str = ""
+    since: datetime | None = None
+
+
+def _doubt(row: Any) -> _Doubt | None:
+    found = msgspec.json.decode(row["error"], type=_Doubt) if row["error"] else None
+    return found if found and found.code == Ambiguous.code else None
 
 
 def doubtful(error: SendError) -> Ambiguous:

@@ -39,6 +39,7 @@ from hub.replies.records import (
     QuotaFull,
     Try,
     age_s,
+    doubt_since,
     doubtful,
     may_be_out,
     results_of,
@@ -271,7 +272,7 @@ class LaneRun:
         self, message: Any, outlet: Outlet, row: Any, draft: Draft, results: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         """Make one call; what it brought for those after it."""
-        if draft.deadline is not None and draft.deadline <= self._core.clock():
+        if self._is_too_late(row, draft):
             if may_be_out(row, draft):
                 await self._holder.unknown(message, row, doubtful(Expired()))
                 raise Changed
@@ -307,6 +308,18 @@ class LaneRun:
         await self._holder.took(message, row, receipt)
         failpoint("reply.recorded")
         return receipt.results
+
+    def _is_too_late(self, row: Any, draft: Draft) -> bool:
+        """Whether it is of no use any more, or its repeat would not be taken for one."""
+        now = self._core.clock()
+        if draft.deadline is not None and draft.deadline <= now:
+            return True
+        since = doubt_since(row) if may_be_out(row, draft) else None
+        return (
+            since is not None
+            and draft.repeatable_for_s is not None
+            and age_s(since, now) > draft.repeatable_for_s
+        )
 
     async def _leave_to_answer(self, message: Any, outlet: Outlet) -> NoReturn:
         """While a callback is being answered, whoever answers it takes the draft; else it waits."""

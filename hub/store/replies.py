@@ -32,6 +32,7 @@ __all__ = [
     "release",
     "renew",
     "said_in_answer",
+    "said_lately",
     "waiting_messages",
 ]
 
@@ -225,6 +226,27 @@ async def earlier_queued(reader: Reader, conversation_id: UUID, seq: int) -> boo
         seq,
     )
     return bool(rows)
+
+
+async def said_lately(
+    reader: Reader, conversation_id: UUID, message_id: UUID, since: datetime
+) -> list[str]:
+    """The JSON of the calls since *since* that say what stands before *message_id*, at most 100.
+
+    A message that is not stored yet comes after all others.
+    """
+    rows = await reader.fetch(
+        "SELECT d.call->>'json' AS json FROM (SELECT id, seq FROM messages "
+        "WHERE conversation_id = $1 AND direction = 'outbound' AND seq < COALESCE("
+        "(SELECT seq FROM messages WHERE id = $2), 9223372036854775807) "
+        "ORDER BY seq DESC LIMIT 100) m JOIN drafts d ON d.message_id = m.id "
+        "WHERE d.role = 'say' AND d.state <> 'cancelled' AND d.call->'json' IS NOT NULL "
+        "AND (d.started_at IS NULL OR d.started_at > $3) ORDER BY m.seq DESC LIMIT 100",
+        conversation_id,
+        message_id,
+        since,
+    )
+    return [row["json"] for row in rows]
 
 
 async def conversation(reader: Reader, conversation_id: UUID) -> Any:

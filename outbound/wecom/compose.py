@@ -24,6 +24,7 @@ _MENU_TITLE_CHARACTERS = 36  # a longer one may be cut on small screens
 _BUTTONS = 6
 _BUTTON_CHARACTERS = 10
 _KEY_BYTES = 1024
+_CALL_S = 60  # between a call's beginning and its end, with what two clocks differ by
 
 
 class Sending(NamedTuple):
@@ -59,7 +60,7 @@ class _Composer:
         self._sending = sending
         self._notes: list[str] = []
         self._lines: list[str] = []
-        self._said: list[Mapping[str, Any]] = []
+        self._said = [_content(one) for one in reply.said_lately]
 
     def drafts(self) -> list[Draft]:
         """The text first, then what is a message of its own."""
@@ -94,7 +95,8 @@ class _Composer:
             yield from self._menu(self._reply.menu)
 
     def _say(self, kind: str, content: Mapping[str, Any], *, text: str | None = None) -> Draft:
-        """The call; what stands twice in one reply must not be taken for a repeat."""
+        """The call; what is meant to be said again, in this reply or after it, must not be taken for a
+        repeat."""
         check = 0 if content in self._said else self._sending.repeat_check_s
         self._said.append(content)
         body = {
@@ -113,7 +115,8 @@ class _Composer:
             headers=JSON,
             json=body,
             text=text,
-            repeatable=bool(check),
+            repeatable=check > _CALL_S,
+            repeatable_for_s=check - _CALL_S if check > _CALL_S else None,
         )
 
     def _attachment(self, attachment: ReplyAttachment, name: str) -> Iterator[Draft]:
@@ -168,3 +171,8 @@ class _Composer:
         """Unique within the app, and the same when the reply is sent again."""
         made = self._reply.message_id or repr((self._to, menu, self._reply.last_inbound_at))
         return f"hub_{hashlib.sha256(made.encode()).hexdigest()[:40]}"
+
+
+def _content(call: Any) -> Any:
+    """What an earlier call said."""
+    return call.get(call.get("msgtype")) if isinstance(call, Mapping) else None

@@ -18,6 +18,7 @@ from hub.errors import (
     Unreachable,
     WindowClosed,
 )
+from hub.ids import show_id
 from hub.model import Draft, Receipt
 from hub.replies import cancel, resend
 from hub.store import Database
@@ -232,6 +233,40 @@ async def test_what_may_have_arrived_once_never_ends_as_not_sent(
     assert await world.told(message) == ["queued", "unknown"]
     assert await world.left(conversation) == 4
     assert "may have arrived" in (await world.body(message))["error"]["detail"]
+
+
+async def test_what_the_platform_takes_for_a_repeat_no_longer_is_not_made_again(
+    db: Database,
+) -> None:
+    """The hub was away for longer than the platform remembers."""
+    world = World(db, repeatable=True)
+    world.sender.repeatable_for_s = 0.5
+    conversation = await world.conversation()
+    world.platform.script = acting(world, answer_dropped)
+    pace = QUICK._replace(retries_s=(1.0,) * 5)
+    async with world.serving(pace):
+        message = await world.reply(conversation, "one")
+        await until_status(world, message, "unknown")
+
+    assert world.platform.texts() == ["one"]
+
+
+async def test_what_was_said_lately_is_known_to_the_channel(db: Database) -> None:
+    """What stands before the reply, and not the reply itself when it is composed again."""
+    world = World(db, remembers=True)
+    conversation = await world.conversation()
+    first = await world.reply(conversation, "one")
+    second = await world.reply(conversation, "two\nthree")
+    third = await world.reply(conversation, "four")
+    async with world.serving():
+        for message in (first, second, third):
+            await until_status(world, message, "sent")
+
+    key = "{}-{}".format
+    shown = [show_id("msg", one) for one in (first, second)]
+    known = {key(shown[0], 0), key(shown[1], 0), key(shown[1], 1)}
+    assert set(world.sender.lately[show_id("msg", third)]) == known
+    assert world.sender.lately[show_id("msg", first)] == []
 
 
 # --- killed -----------------------------------------------------------------------------------------

@@ -89,8 +89,11 @@ class TestSender:
         self.platform = platform
         self._windowed = windowed
         self._repeatable = repeatable
+        self.repeatable_for_s: float | None = None
+        self.lately: dict[str, list[str]] = {}
 
     def compose(self, reply: Reply, allowances: Sequence[Allowance]) -> Sequence[Draft]:
+        self.lately[reply.message_id or ""] = [one["key"] for one in reply.said_lately]
         if reply.template is not None:
             return [self._template(reply, reply.template)]
         text = reply.text or ""
@@ -119,7 +122,9 @@ class TestSender:
             url="test://say",
             text=line,
             extra=extra,
+            json=extra,
             repeatable=self._repeatable,
+            repeatable_for_s=self.repeatable_for_s,
             result=None,
         )
         if not line.startswith("file:"):
@@ -158,8 +163,12 @@ def normalize(event: Any, account: Account[Any], /) -> tuple[()]:
     return ()
 
 
-def channel(*, windowed: bool = False) -> Channel:
-    limits = {"allowance": 5, "reply_window": timedelta(hours=48)} if windowed else {}
+def channel(*, windowed: bool = False, remembers: bool = False) -> Channel:
+    limits: dict[str, Any] = {}
+    if windowed:
+        limits = {"allowance": 5, "reply_window": timedelta(hours=48)}
+    if remembers:
+        limits["drops_repeats_for"] = timedelta(hours=4)
     return Channel(
         key="test",
         title="Test",
@@ -214,6 +223,7 @@ class World:
         windowed: bool = False,
         repeatable: bool = False,
         asking: bool = False,
+        remembers: bool = False,
         when_closed: str = "hold",
         desk: bool = False,
         closed_template: ClosedTemplate | None = None,
@@ -224,7 +234,7 @@ class World:
         self.sender = kind(self.platform, windowed=windowed, repeatable=repeatable)
         plan = AccountPlan(
             Account("shop", "test", NoSettings()),
-            channel(windowed=windowed),
+            channel(windowed=windowed, remembers=remembers),
             True,
             when_closed,  # type: ignore[arg-type]
             None,

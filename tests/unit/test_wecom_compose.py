@@ -62,6 +62,15 @@ def test_without_the_check_nothing_is_repeated() -> None:
     assert not draft.repeatable
 
 
+def test_the_same_words_again_in_another_reply() -> None:
+    """An agent says "OK" all day: only a repeat of the very call is one."""
+    (first,) = drafts(text="OK")
+    (again,) = drafts(text="OK", said_lately=(first.json,))
+    (other,) = drafts(text="no", said_lately=(first.json, None, []))
+    assert (again.json["enable_duplicate_check"], again.repeatable) == (0, False)
+    assert (other.json["enable_duplicate_check"], other.repeatable) == (1, True)
+
+
 def test_the_same_words_twice_in_one_reply() -> None:
     """The second would be taken for a repeat of the first: it goes without the check."""
     made = drafts(text="哈" * 1364)
