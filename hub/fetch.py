@@ -310,7 +310,10 @@ class Fetcher:
     def _socket(self, info: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _, address = info
         if self._proxy is None:
-            reason = forbidden_address(address[0], allow_private=self.policy.allow_private)
+            policy = self.policy
+            reason = forbidden_address(
+                address[0], allow_private=policy.allow_private, inside=policy.inside
+            )
             if reason is not None:
                 raise _Blocked(f"the host is refused: {reason}")
         return socket.socket(family, kind, protocol)

@@ -20,6 +20,7 @@ __all__ = [
     "forbidden_url",
     "is_private_host",
     "policy_for",
+    "private_network",
 ]
 
 Network = IPv4Network | IPv6Network
@@ -27,11 +28,13 @@ Network = IPv4Network | IPv6Network
 
 class Policy(NamedTuple):
     """What may be called. *allow_private* opens loopback, RFC 1918, CGNAT and ULA addresses only:
-    never link-local (cloud metadata), multicast or reserved ones. *ports* None is any port."""
+    never link-local (cloud metadata), multicast or reserved ones; *inside* opens those networks of them
+    only. *ports* None is any port."""
 
     allow_private: bool = False
     allow_http: bool = False
     ports: frozenset[int] | None = frozenset({80, 443})
+    inside: tuple[Network, ...] = ()
 
 
 STRICT = Policy()
@@ -82,7 +85,24 @@ def _within(address: IPv4Address | IPv6Address, networks: Iterable[Network]) -> 
     return any(address in network for network in networks if network.version == address.version)
 
 
-def forbidden_address(ip: str, *, allow_private: bool = False) -> str | None:
+def private_network(text: str) -> Network:
+    """A network of private or loopback addresses, such as ``10.1.0.0/16`` or ``192.168.1.7``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    network = ipaddress.ip_network(text)
+    if not any(
+        network.version == one.version and network.subnet_of(one)  # type: ignore[arg-type]
+        for one in _PRIVATE
+    ):
+        raise ValueError(f"found {text!r}, wants private addresses such as 10.1.0.0/16")
+    return network
+
+
+def forbidden_address(
+    ip: str, *, allow_private: bool = False, inside: Iterable[Network] = ()
+) -> str | None:
     """Why the hub must not connect to the address *ip*; None when it may."""
     try:
         address: IPv4Address | IPv6Address = ipaddress.ip_address(ip.partition("%")[0])
@@ -93,7 +113,8 @@ def forbidden_address(ip: str, *, allow_private: bool = False) -> str | None:
     if _within(address, _METADATA):
         return f"{address} is a cloud's metadata service"
     if _within(address, _PRIVATE):
-        return None if allow_private else f"{address} is a private or loopback address"
+        allowed = allow_private or _within(address, inside)
+        return None if allowed else f"{address} is a private or loopback address"
     if _within(address, _RESERVED) or not address.is_global:
         return f"{address} is a reserved address"
     return None
@@ -116,8 +137,8 @@ def _forbidden_name(host: str, policy: Policy) -> str | None:
         return "its host is a number, not a name"  # 2130706433, 0x7f.1 and 127.1 all mean 127.0.0.1
     if name in _METADATA_NAMES:
         return f"{name} is a cloud's metadata service"
-    if policy.allow_private:
-        return None
+    if policy.allow_private or policy.inside:
+        return None  # its address is judged when it is known
     if len(labels) == 1 or any(name.endswith(f".{end}") for end in _INSIDE_NAMES):
         return f"{name} is a private name"
     return None
@@ -129,7 +150,7 @@ def _forbidden_host(host: str, policy: Policy) -> str | None:
         ipaddress.ip_address(host)
     except ValueError:
         return _forbidden_name(host, policy)
-    return forbidden_address(host, allow_private=policy.allow_private)
+    return forbidden_address(host, allow_private=policy.allow_private, inside=policy.inside)
 
 
 def forbidden_url(url: str, policy: Policy = STRICT) -> str | None:

@@ -19,6 +19,7 @@ from msgspec import Meta, Struct, field
 from hub.channel import Account, Channel
 from hub.destination import Destination, Target
 from hub.errors import ConfigError
+from hub.guard import private_network
 from hub.hours import Hours, zone_of
 from hub.model import Secret
 from hub.registry import channels, destinations
@@ -265,6 +266,8 @@ class DestinationPlan(NamedTuple):
     timeout_s: float
     allow_private: bool
     proxy: str | None
+    allow_addresses: tuple[str, ...] = ()
+    fail_over: str | None = None
 
     def takes(self, queue: str | None, event_type: str) -> bool:
         """True when an event of that type, in that queue (None: in no queue), is for this destination."""
@@ -318,6 +321,22 @@ class _DestinationCore(Struct, frozen=True, kw_only=True):
         bool, Meta(description="True: the URL may lead to a private or loopback address")
     ] = False
     proxy: Annotated[str | None, Meta(description="HTTP proxy for this destination")] = None
+    allow_addresses: Annotated[
+        tuple[str, ...],
+        Meta(
+            description='Private addresses that it may lead to, e.g. ["10.1.2.0/24"], and no others'
+        ),
+    ] = ()
+    fail_over: Annotated[
+        str | None,
+        Meta(description="The webhook destination that takes its events while it is down"),
+    ] = None
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        """What is wrong beyond types: (setting, what it wants)."""
+        yield from _unreadable(
+            allow_addresses=lambda: [private_network(one) for one in self.allow_addresses]
+        )
 
 
 class Settings(NamedTuple):
@@ -523,7 +542,23 @@ def _destination(reader: _Reader, name: str, table: Any) -> DestinationPlan | No
         core.timeout_s,
         core.allow_private,
         core.proxy,
+        core.allow_addresses,
+        core.fail_over,
     )
+
+
+def _check_fail_over(
+    reader: _Reader, name: str, plan: DestinationPlan, targets: Mapping[str, DestinationPlan]
+) -> None:
+    webhooks = sorted(n for n, one in targets.items() if one.kind.courier and n != name)
+    if plan.fail_over is None:
+        return
+    if plan.kind.courier is None:
+        reader.wrong(f"destinations.{name}.fail_over", "only a webhook can have one")
+    elif plan.fail_over not in webhooks:
+        reader.wrong(
+            f"destinations.{name}.fail_over", f"found {plan.fail_over!r}, wants one of {webhooks}"
+        )
 
 
 def _named(reader: _Reader, document: Mapping[str, Any], section: str) -> dict[str, Any]:
@@ -648,6 +683,7 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Set
     targets = _each(reader, document, "destinations", _destination)
     routes = _routes(reader, document, queues)
     for name, target in targets.items():
+        _check_fail_over(reader, name, target, targets)
         for queue in set(target.queues) - {"*"} - set(queues):
             reader.wrong(
                 f"destinations.{name}.queues", f"found {queue!r}, wants one of {sorted(queues)}"

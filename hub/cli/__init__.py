@@ -43,6 +43,9 @@ COMMANDS: Mapping[str, Command] = {
         "hub.cli.queues:route", "which rule takes a message, and what others would change"
     ),
     "queue": Command("hub.cli.queues:queue", "what waits in each queue; pause and resume"),
+    "destination": Command(
+        "hub.cli.destinations:destination", "try a destination with a signed sample; restore one"
+    ),
     "trace": Command("hub.cli.look:trace", "everything that happened to one message"),
     "try": Command("hub.offline:try_command", "run captured requests through a channel, offline"),
     "compose": Command(

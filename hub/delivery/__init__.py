@@ -57,6 +57,8 @@ RENEW_AFTER_S = 10.0
 TRIES = 3
 EXPIRE_LANES, EXPIRE_EACH = 20, 100
 FAULT_PAUSE_S = 1.0
+GIVE_UP_S = 5 * 86400.0
+"""A destination that took nothing for so long is switched off."""
 BETWEEN_TRIES_S = (0.0, 10.0, 30.0)
 
 _log = structlog.get_logger("hub.delivery")
@@ -157,6 +159,8 @@ class Deliverer:
             for name in added:
                 self._targets[name] = Target(plans[name])
             self._looked = 0.0
+        for target in self._targets.values():
+            target.stand_in = self._targets.get(target.plan.fail_over or "")
 
     # -- breakers ------------------------------------------------------------------------------------
 
@@ -171,8 +175,16 @@ class Deliverer:
             if was_open and not target.open:
                 target.allowed = 1  # another process heard it answer: start slowly here too
                 self._core.bells.ring("deliver")
-            if breaker and breaker.state == "open" and (breaker.probe_in_s or 0) <= 0:
+            if breaker and breaker.state == "open" and (breaker.open_s or 0) > GIVE_UP_S:
+                await self._give_up(target, f"nothing but failures for {GIVE_UP_S / 86400:g} days")
+            elif breaker and breaker.state == "open" and (breaker.probe_in_s or 0) <= 0:
                 await self._probe(target, breaker)
+
+    async def _give_up(self, target: Target, reason: str) -> None:
+        """Switch the destination off, loudly, until a person restores it; what waits stays."""
+        await disable(self._core.db, target.plan.target.name, reason)
+        target.open = True
+        _log.error("destination_disabled", destination=target.plan.target.name, reason=reason)
 
     async def _queue_rules(self) -> QueueRules:
         queues = self._core.settings.queues
@@ -210,9 +222,7 @@ class Deliverer:
         target.failures += 1
         name = target.plan.target.name
         if outcome.status == 410:
-            await disable(self._core.db, name, "answered 410 Gone")
-            target.open = True
-            _log.error("destination_disabled", destination=name)
+            await self._give_up(target, "answered 410 Gone")
         elif probe is not None or outcome.retry_after_s or target.failures >= OPEN_AFTER:
             probes, open_s = probe or (0, 0.0)
             pause = outcome.retry_after_s or probe_pause(probes, open_s)
@@ -260,7 +270,8 @@ class Deliverer:
         told: asyncio.Future[bool] | None = None
         try:
             for head in lane.heads:
-                if self._stopping or target.leaving or (target.open and probe is None):
+                down = target.open and probe is None and not target.stands_in
+                if self._stopping or target.leaving or down:
                     break
                 if told is not None and told.done():
                     told.result()  # raises when the lane is lost
@@ -268,12 +279,13 @@ class Deliverer:
                     started = time.monotonic()
                     await self._recorder.add(Done(lane.id, lane.epoch, None, (), False))
                     renewed = started
-                outcome = await target.post(lane, head, self._core)
+                taker = target if probe is not None else target.taker
+                outcome = await taker.post(lane, head, self._core)
                 if not outcome.ok:
-                    await self._failed(target, lane, head, outcome, probe)
+                    await self._failed(taker, lane, head, outcome, probe)
                     return
                 self.delivered += 1
-                target.succeeded()
+                taker.succeeded()
                 if probe is not None:
                     await self._recovered(target)
                     probe = None

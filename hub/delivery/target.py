@@ -92,11 +92,25 @@ class Target:
         self.failures = 0
         self.taken = False
         self.refusals: dict[int, int] = {}  # lane → status, since the last success
+        self.stand_in: Target | None = None
+        """Who takes its events while it is down."""
 
     @property
     def room(self) -> int:
-        """How many more lanes may be served now."""
-        return 0 if self.open else max(0, min(self.allowed, self.plan.max_in_flight) - self.busy)
+        """How many more lanes may be served now, by itself or by who stands in for it."""
+        if self.open:
+            return max(0, self.taker.room - self.busy) if self.stands_in else 0
+        return max(0, min(self.allowed, self.plan.max_in_flight) - self.busy)
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether it is down and somebody who is well takes its events."""
+        return self.open and self.stand_in is not None and not self.stand_in.open
+
+    @property
+    def taker(self) -> "Target":
+        """Who is sent its events now."""
+        return self.stand_in if self.stand_in is not None and self.stands_in else self
 
     def succeeded(self) -> None:
         """One request was taken: the ramp doubles, and what was counted starts anew."""

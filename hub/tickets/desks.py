@@ -13,7 +13,7 @@ from hub.channel import HttpAnswer
 from hub.core import Core
 from hub.destination import Desk, DeskTools
 from hub.fetch import Fetcher
-from hub.guard import ON_PREMISE, STRICT, Policy
+from hub.guard import ON_PREMISE, STRICT, Policy, private_network
 from hub.model import Secret
 from hub.settings import DestinationPlan
 
@@ -170,7 +170,10 @@ def _built(core: Core, plan: DestinationPlan) -> RunningDesk:
 def policy_of(plan: DestinationPlan) -> Policy:
     """What a destination may call: its admin has chosen the port; whoever controls a name still cannot
     lead it inside."""
-    return ON_PREMISE if plan.allow_private else STRICT._replace(ports=None)
+    if plan.allow_private:
+        return ON_PREMISE
+    inside = tuple(private_network(one) for one in plan.allow_addresses)
+    return STRICT._replace(ports=None, allow_http=bool(inside), inside=inside)
 
 
 def _secrets(value: Any) -> Iterator[str]:

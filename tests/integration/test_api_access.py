@@ -33,6 +33,7 @@ EXPECTED = {
     "POST /v1/deliveries/{id}/replay": "admin",
     "POST /v1/deliveries/replay": "admin",
     "POST /v1/destinations/{name}/restore": "admin",
+    "POST /v1/destinations/{name}/test": "admin",
     "GET /v1/queues": "read",
     "POST /v1/queues/{name}/pause": "admin",
     "POST /v1/queues/{name}/resume": "admin",

@@ -8,7 +8,9 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from hub.delivery import replay
+from hub.delivery.sample import Sample, send_sample
 from hub.ids import read_id, show_id
+from hub.settings import DestinationPlan
 from hub.store import api as rows
 from hub.store.lanes import restore_destination
 from hub.store.models import CANCELLED, DONE, PARKED, WAITING
@@ -180,6 +182,36 @@ async def replay_delivery(call: Call[Nothing, Nothing]) -> Replayed:
     return Replayed(count)
 
 
+def _plan(call: Call[Nothing, Nothing]) -> DestinationPlan:
+    """The destination of the path, if it serves a queue that the caller may see."""
+    plan = call.core.settings.destinations.get(call.path["name"])
+    queues = call.queues
+    if plan is None or not (queues is None or "*" in plan.queues or set(queues) & set(plan.queues)):
+        raise not_found()
+    return plan
+
+
+@table.add(
+    "POST",
+    "/v1/destinations/{name}/test",
+    tag=TAG,
+    scope="admin",
+    body=Nothing,
+    answer=Sample,
+    problems=(404, 409),
+)
+async def test_a_destination(call: Call[Nothing, Nothing]) -> Sample:
+    """Send a signed sample to a webhook.
+
+    An event of the type `hub.test`, once, beside everything that waits. The answer shows what was sent, with
+    the computed signature and the text that it is over, and what came back. 409: it is no webhook.
+    """
+    try:
+        return await send_sample(call.core, _plan(call))
+    except ValueError as error:
+        raise Problem(409, "no-webhook", str(error)) from error
+
+
 class Restored(Struct, frozen=True):
     """The destination, and whether it was switched off or down before."""
 
@@ -201,13 +233,7 @@ async def restore_a_destination(call: Call[Nothing, Nothing]) -> Restored:
 
     One that answered 410 was switched off until somebody says so; one that is down is tried at once.
     """
-    name, queues = call.path["name"], call.queues
-    plan = call.core.settings.destinations.get(name)
-    serves = plan is not None and (
-        queues is None or "*" in plan.queues or set(queues) & set(plan.queues)
-    )
-    if not serves:
-        raise not_found()
+    name = _plan(call).target.name
     restored = await restore_destination(call.core.db, name)
     if restored:
         call.core.bells.ring("deliver")
