@@ -53,6 +53,8 @@ __all__ = [
     "Reconciler",
     "Relay",
     "Response",
+    "Restrained",
+    "Restraint",
     "Sender",
     "Socket",
     "Token",
@@ -292,6 +294,25 @@ class Typist(Protocol):
         ...
 
 
+class Restraint(NamedTuple):
+    """How much an account says: *automatic_a_day* answers of machines to one contact, *answers_an_hour*
+    of any kind to one contact (0: any number), and *calls* of the whole account, (count, seconds) each.
+    """
+
+    automatic_a_day: int
+    answers_an_hour: int = 0
+    calls: tuple[tuple[int, float], ...] = ()
+
+
+@runtime_checkable
+class Restrained(Protocol):
+    """Optional power of a sender: machines answer one another for ever unless somebody stops."""
+
+    def restraint(self) -> Restraint:
+        """The limits of this account."""
+        ...
+
+
 class MediaSource(Protocol):
     """Optional: fetch an attachment that the platform keeps for a while."""
 
@@ -523,7 +544,8 @@ class Channel(Struct, frozen=True, kw_only=True):
     """What a channel is.
 
     *settings* is a ``msgspec.Struct`` class with documented fields. *hostile* channels are parsed in
-    killable child processes. *callback* says that the platform calls us at ``/in/{key}/{account}``.
+    killable child processes. *max_body_bytes* is the largest callback body where the hub's usual
+    limit is too small. *callback* says that the platform calls us at ``/in/{key}/{account}``.
     *setup* renders what an admin pastes into the platform's console. A maker of a listener may give
     None: this account has nothing to listen to.
     """
@@ -541,6 +563,7 @@ class Channel(Struct, frozen=True, kw_only=True):
     media: Maker[MediaSource] | None = None
     checker: Maker[Checker] | None = None
     hostile: bool = False
+    max_body_bytes: int | None = None
     retries_on: str = "503"  # "close": this platform tries again only when the connection just ends
 
 

@@ -282,11 +282,12 @@ class Message(Struct, frozen=True, kw_only=True):
     """What was said, once, in one direction.
 
     *thread_hints* are external ids that may lead to an existing conversation, strongest first; the
-    core resolves them before it falls back to ``conversation.thread_key``. *known_ids* are further
-    external ids to remember for later hints. *reply_context* is what the sender of this channel needs
-    to answer. *contact_addresses* are other addresses of the same contact. *drafts* are urgent
-    answers that cannot wait for a helpdesk. *group* is whom the conversation is with where that is
-    not the sender.
+    core resolves them before it falls back to ``conversation.thread_key``. They count only for who the
+    conversation is with; *open_hints*, which only those can know whom we wrote to, for everybody.
+    *known_ids* are further external ids to remember for later hints. *reply_context* is what the
+    sender of this channel needs to answer. *contact_addresses* are other addresses of the same
+    contact. *drafts* are urgent answers that cannot wait for a helpdesk. *group* is whom the
+    conversation is with where that is not the sender.
     """
 
     channel: str
@@ -311,6 +312,7 @@ class Message(Struct, frozen=True, kw_only=True):
     reply: ReplyState | None = None
     extra: Mapping[str, Any] = {}
     thread_hints: tuple[str, ...] = ()
+    open_hints: tuple[str, ...] = ()
     known_ids: tuple[str, ...] = ()
     reply_context: Mapping[str, Any] = {}
     allowances: tuple[Allowance, ...] = ()
@@ -449,6 +451,7 @@ class Reply(Struct, frozen=True, kw_only=True):
 
     *said_lately* is the JSON of the calls that said something in this conversation before, where the
     channel's capability ``drops_repeats_for`` asks for it.
+    *automatic*: a machine says it, and no machine should answer.
     """
 
     to: Address
@@ -467,6 +470,7 @@ class Reply(Struct, frozen=True, kw_only=True):
     message_id: str | None = None
     created_at: datetime | None = None
     said_lately: tuple[Any, ...] = ()
+    automatic: bool = False
 
 
 class Checkpoint(NamedTuple):

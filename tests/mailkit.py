@@ -24,6 +24,15 @@ PASSWORD = "correct horse"
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 
+_SECRETS = {
+    "tag_secret",
+    "dkim_key",
+    "webhook_secret",
+    "oauth_client_secret",
+    "oauth_refresh_token",
+}
+
+
 def account(**changes: Any) -> Account[EmailSettings]:
     """A mailbox on this machine without TLS; *changes* are settings."""
     settings: dict[str, Any] = {
@@ -36,6 +45,10 @@ def account(**changes: Any) -> Account[EmailSettings]:
         "smtp_security": "none",
         "password": Secret(PASSWORD),
         "poll_seconds": 0.05,
+    }
+    changes = {
+        name: Secret(value) if isinstance(value, str) and name in _SECRETS else value
+        for name, value in changes.items()
     }
     return Account("mail", "email", EmailSettings(**settings | changes))
 
@@ -50,6 +63,11 @@ def event(raw: bytes, **headers: str) -> InboundEvent:
         headers=headers,
         proof="imap",
     )
+
+
+def normalize_for(one: InboundEvent, place: Account[EmailSettings]) -> list[Message]:
+    """The messages that *one* means to the account *place*."""
+    return [found for found in normalize(one, place) if isinstance(found, Message)]
 
 
 def results(raw: bytes, **headers: str) -> list[Result]:
@@ -116,8 +134,10 @@ class NoBells:
 class Running:
     """A listener that runs while the ``async with`` does."""
 
-    def __init__(self, account: Account[EmailSettings], memory: Memory) -> None:
-        self.bench = Workbench()
+    def __init__(
+        self, account: Account[EmailSettings], memory: Memory, bench: Workbench | None = None
+    ) -> None:
+        self.bench = bench or Workbench()
         self.listener = EmailListener(account, self.bench.tools)
         self.memory = memory
         self.task: asyncio.Task[None] | None = None

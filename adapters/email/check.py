@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from adapters.email.mailbox import ConnectionLost, LoginRefused, Mailbox, MissingLibrary, Refused
 from hub.channel import Account, Check, Tools
 from hub.errors import BadCredentials, SendError
-from outbound.email import EmailSettings, SmtpPool, tls_context
+from outbound.email import EmailSettings, MailTokens, SmtpPool, tls_context
 
 __all__ = ["EmailChecker"]
 
@@ -17,8 +17,23 @@ _LOGIN_ADVICE = (
 _CERTIFICATE_ADVICE = (
     "Use the server's official host name; for a private certificate authority set ca_file."
 )
-# What a provider answers → what to do about it.
+_OAUTH_ADVICE = "Check the four oauth_ settings; the mailbox's owner may have to agree once more."
+# What a provider answers → what it means in plain words.
 _HINTS: tuple[tuple[str, str], ...] = (
+    ("invalid_grant", "The refresh token is over or was taken back: let the owner agree anew."),
+    ("invalid_client", "oauth_client_id and oauth_client_secret do not belong together."),
+    (
+        "authenticated but not connected",
+        "Microsoft 365 knows the application but not for this mailbox: Add-MailboxPermission.",
+    ),
+    ("5.7.30", "Microsoft 365 takes no password for sending any more: it needs OAuth."),
+    ("imap access is disabled", "Switch IMAP on in the mailbox's web settings."),
+    ("imap is disabled", "Switch IMAP on in the mailbox's web settings."),
+    ("not enabled", "Switch IMAP and SMTP on in the mailbox's web settings."),
+    ("web login required", "Log in on the web once; the provider wants to see a person."),
+    ("too many", "The provider allows no more connections now: fewer clients, or wait."),
+    ("system busy", "QQ and 163 say so for a wrong 授权码, too: make a new one."),
+    ("login fail", "QQ and 163: use the 授权码 of the web settings, not the password."),
     (
         "unsafe login",
         "163/126 did not accept the client's ID; log in once on the web and allow IMAP.",
@@ -40,14 +55,25 @@ class EmailChecker:
 
     def __init__(self, account: Account[EmailSettings], tools: Tools, /) -> None:
         self._settings = account.settings
+        self._name = account.name
+        self._tokens = MailTokens(account.settings, tools)
 
     async def check(self, public_url: str | None) -> AsyncIterator[Check]:
         """Login, capabilities and folders by IMAP; login by SMTP. Nothing is read or sent."""
+        if self._settings.intake != "imap":
+            yield self._posting(public_url)
         if self._settings.imap_host:
             async for found in self._imap():
                 yield found
         if self._settings.smtp_host:
             yield await self._smtp()
+
+    def _posting(self, public_url: str | None) -> Check:
+        form = self._settings.intake
+        url = f"{(public_url or 'https://YOUR-HUB').rstrip('/')}/in/email/{self._name}"
+        if form in ("postmark", "sendgrid"):
+            url = url.replace("://", "://USER:PASSWORD@", 1)
+        return Check(True, "mail is posted", f"by {form}", f"Give it this URL: {url}")
 
     async def _imap(self) -> AsyncIterator[Check]:
         settings = self._settings
@@ -62,11 +88,14 @@ class EmailChecker:
             yield Check(False, "IMAP", f"ca_file: {error}", "Give a readable PEM file.")
             return
         try:
-            await mailbox.open(settings.login_name, settings.password.reveal())
+            token = await self._tokens.get() if settings.wants_oauth else None
+            await mailbox.open(settings.login_name, settings.password.reveal(), token=token)
             yield Check(True, "IMAP login", f"{settings.login_name} at {where}")
             yield _capabilities(mailbox, settings.poll_seconds)
             for name in settings.folders:
                 yield await _folder(mailbox, name)
+        except SendError as error:
+            yield Check(False, "OAuth token", error.detail, _advice(error.detail, _OAUTH_ADVICE))
         except LoginRefused as error:
             yield Check(False, "IMAP login", str(error), _advice(str(error), _LOGIN_ADVICE))
         except ssl.SSLCertVerificationError as error:
@@ -81,7 +110,7 @@ class EmailChecker:
         settings = self._settings
         where = f"{settings.smtp_host}:{settings.smtp_port}"
         try:
-            client = await SmtpPool(settings).connect()
+            client = await SmtpPool(settings, self._tokens).connect()
             client.close()
         except BadCredentials as error:
             advice = _advice(error.detail, _LOGIN_ADVICE)

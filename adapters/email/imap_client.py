@@ -65,6 +65,14 @@ def _client(
                 signals.lose(line[2:200].decode("utf-8", "replace"))
             return super()._untagged_response(line)
 
+        def _continuation(self, line: bytes) -> None:
+            command = self.pending_sync_command
+            if command is not None and command.name == "AUTHENTICATE":
+                # A refused token: the server explains, and waits for an empty line before its NO.
+                self.transport.write(b"\r\n")
+                return
+            super()._continuation(line)
+
         async def welcome(self, line: bytes) -> None:
             try:
                 await super().welcome(line)

@@ -17,7 +17,7 @@ from adapters.email.reading import MailReader, Place, Read
 from hub.channel import Account, Emit, Tools, Wake
 from hub.errors import BadCredentials, Unreachable
 from hub.model import Checkpoint, InboundEvent
-from outbound.email import EmailSettings, tls_context
+from outbound.email import EmailSettings, MailTokens, tls_context
 
 __all__ = ["EmailListener"]
 
@@ -127,6 +127,8 @@ class EmailListener:
         self._reader = MailReader(account.settings, tools.clock)
         self._gaps_tried_at: dict[Place, datetime] = {}
         self._surprises = 0
+        self._tokens = MailTokens(account.settings, tools)
+        self._refused_token: str | None = None
         # One connection hears of one folder only; further folders are looked at now and then.
         has_more = len(account.settings.folders) > 1
         self._idle_s = min(account.settings.poll_seconds, MAX_IDLE_S) if has_more else MAX_IDLE_S
@@ -162,10 +164,26 @@ class EmailListener:
         tls = tls_context(settings) if settings.imap_security == "tls" else None
         mailbox = Mailbox(settings.imap_host, settings.imap_port, tls)
         try:
-            await mailbox.open(settings.login_name, settings.password.reveal())
+            await self._log_in(mailbox)
             await self._follow(mailbox, emit, wake)
         finally:
             await mailbox.close()
+
+    async def _log_in(self, mailbox: Mailbox) -> None:
+        """Open *mailbox*. A refused token is renewed once; the next session goes in with the new one."""
+        settings = self._settings
+        if not settings.wants_oauth:
+            await mailbox.open(settings.login_name, settings.password.reveal())
+            return
+        token = await self._tokens.get(unlike=self._refused_token)
+        try:
+            await mailbox.open(settings.login_name, token=token)
+            self._refused_token = None
+        except LoginRefused as error:
+            if self._refused_token is not None:
+                raise
+            self._refused_token = token
+            raise ConnectionLost(f"the token is not accepted any more: {error}") from error
 
     async def _follow(self, mailbox: Mailbox, emit: Emit, wake: Wake) -> None:
         """Look, wait for news, look again."""
@@ -306,5 +324,15 @@ class EmailListener:
         self, mailbox: Mailbox, name: str, folder: Folder, batch: _Batch, emit: Emit
     ) -> None:
         await emit(batch.events, batch.mark.checkpoint(name))
-        if self._settings.after_store == "seen" and folder.is_writable:
-            await mailbox.mark_seen(batch.uids)
+        if folder.is_writable:
+            await self._finish(mailbox, batch.uids)
+
+    async def _finish(self, mailbox: Mailbox, uids: Sequence[int]) -> None:
+        """What the settings want done with stored mails; nothing depends on it."""
+        match self._settings.after_store:
+            case "seen":
+                await mailbox.mark_seen(uids)
+            case "flag":
+                await mailbox.mark_flagged(uids)
+            case "move":
+                await mailbox.move(uids, self._settings.move_to)

@@ -10,6 +10,7 @@ aioimaplib 2.0.3 has faults that were measured; each has its guard here:
 * ``EXISTS`` outside IDLE is dropped → it is noted before the library sees it;
 * pushes that were not read before the end of an IDLE turn up in the next → the queue is emptied;
 * a greeting other than OK surfaces as a time-out → it is noted and ends the wait;
+* a refused XOAUTH2 token is answered by a challenge that is never answered → it is, with an empty line;
 * capabilities in a login answer are split wrongly → asked for again after login;
 * user and folder names are sent bare → quoted here.
 """
@@ -112,8 +113,8 @@ class Mailbox:
 
     # --- the session ------------------------------------------------------------------------------
 
-    async def open(self, user: str, password: str) -> None:
-        """Connect, log in, and say who we are where the server asks for it.
+    async def open(self, user: str, password: str = "", *, token: str | None = None) -> None:
+        """Connect, log in by *password* or OAuth *token*, and say who we are where that is asked for.
 
         Raises:
             ConnectionLost: the server cannot be reached, or says that it is busy.
@@ -122,7 +123,10 @@ class Mailbox:
         """
         await self._run(self._imap.wait_hello_from_server(), CONNECT_TIMEOUT_S)
         try:
-            await self._ok(self._imap.login(quoted(user), password))
+            if token is None:
+                await self._ok(self._imap.login(quoted(user), password))
+            else:
+                await self._ok(self._imap.xoauth2(user, token))
         except Refused as error:
             if _BUSY.search(str(error).encode()):
                 raise self._broken(str(error)) from error
@@ -219,6 +223,36 @@ class Mailbox:
         """Set \\Seen on *uids*; a refusal is no error, for nothing depends on the flag."""
         if uids:
             await self._tolerated(self._imap.uid("STORE", _set(uids), "+FLAGS.SILENT", "(\\Seen)"))
+
+    async def mark_flagged(self, uids: Sequence[int]) -> None:
+        """Set \\Flagged on *uids*, as a star in many programs; a refusal is no error."""
+        if uids:
+            await self._tolerated(
+                self._imap.uid("STORE", _set(uids), "+FLAGS.SILENT", "(\\Flagged)")
+            )
+
+    async def move(self, uids: Sequence[int], folder: str) -> None:
+        """Move *uids* to *folder*, which is made when it is missing; a refusal leaves them in place."""
+        if not uids:
+            return
+        name = folder_name(folder)
+        command = "MOVE" if self.can("MOVE") else "COPY"
+        try:
+            await self._ok(self._imap.uid(command, _set(uids), name))
+        except Refused:
+            await self._tolerated(self._imap.create(name))
+            try:
+                await self._ok(self._imap.uid(command, _set(uids), name))
+            except Refused:
+                return
+        if command == "COPY":
+            await self._delete(uids)
+
+    async def _delete(self, uids: Sequence[int]) -> None:
+        """Where there is no MOVE. Only what UIDPLUS lets us name is expunged: others delete, too."""
+        await self._tolerated(self._imap.uid("STORE", _set(uids), "+FLAGS.SILENT", "(\\Deleted)"))
+        if self.can("UIDPLUS"):
+            await self._tolerated(self._imap.uid("EXPUNGE", _set(uids)))
 
     # --- waiting ----------------------------------------------------------------------------------
 

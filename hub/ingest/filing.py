@@ -135,7 +135,9 @@ class _Batch:
     async def gather(self, said: Sequence[tuple[Read, Message | Notice]]) -> None:
         """Load and lock what *said* refers to, and make the conversations that are missing."""
         hints = [
-            (read.row.account, short_key(hint)) for read, one in said for hint in one.thread_hints
+            (read.row.account, short_key(hint))
+            for read, one in said
+            for hint in (*_open_hints(one), *one.thread_hints)
         ]
         self.threads = await rows.find_threads(self.tx, hints)
         placed = [(read, one) for read, one in said if _has_place(one)]
@@ -183,8 +185,11 @@ class _Batch:
             return None
         account, home = read.row.account, _home(one)
         own, apart = _keys(account, one)
+        for hint in _open_hints(one):
+            if found := self._led_to(account, hint):
+                return own, found
         for hint in one.thread_hints:
-            found = self.by_id.get(self.threads.get((account, short_key(hint)), _NOBODY))
+            found = self._led_to(account, hint)
             if found and (found.is_group or found.address == home):
                 return own, found
         if isinstance(one, Notice) and one.thread_hints:
@@ -194,6 +199,9 @@ class _Batch:
             # A reference to somebody else's thread proves nothing: whoever sends it talks apart.
             return apart, self.by_key.get(apart)
         return own, found
+
+    def _led_to(self, account: str, hint: str) -> ConversationRow | None:
+        return self.by_id.get(self.threads.get((account, short_key(hint)), _NOBODY))
 
     def _facts_of_new(self, one: Message | Notice, contact: UUID) -> Facts:
         facts = _facts(one, is_new=True, at=self.now)
@@ -235,7 +243,8 @@ class _Batch:
         self._tell_of_conversation(conversation, message)
         own = new_id()
         conversation.last_seq += 1
-        by_customer = message.sender.role == "contact"
+        is_own = conversation.is_group or conversation.address == _home(message)
+        by_customer = message.sender.role == "contact" and is_own
         context = to_json(message.reply_context)
         if by_customer:  # an agent's own words in the platform's client open nothing
             conversation.last_inbound_at = read.row.event.received_at
@@ -289,6 +298,7 @@ class _Batch:
                 conversation.is_group,
                 conversation.queue,
             ),
+            extra={**message.extra, **self._relation(message, conversation)},
         )
 
     def _choice(self, message: Message, conversation: ConversationRow) -> Picked | None:
@@ -296,6 +306,21 @@ class _Batch:
         if menu is None or message.choice is None:
             return message.choice
         return msgspec.structs.replace(message.choice, menu_id=show_id("msg", menu))
+
+    def _relation(self, message: Message, conversation: ConversationRow) -> Mapping[str, Any]:
+        """What the agent should know of a sender who is not the customer, or names another's mails.
+
+        ``is_other_participant``: somebody whom the tag of a mail to the customer has reached.
+        ``related_conversation``: the message names another customer's, which proves nothing.
+        """
+        if conversation.is_group or message.sender.role != "contact":
+            return {}
+        if conversation.address != _home(message):
+            return {"is_other_participant": True}
+        led = (self._led_to(conversation.account, hint) for hint in message.thread_hints)
+        others = (one for one in led if one and one.id != conversation.id and not one.is_group)
+        found = next(others, None)
+        return {"related_conversation": show_id("cnv", found.id)} if found else {}
 
     def _file(self, attachment: Attachment, message_id: UUID, account: str) -> Attachment:
         own = new_id()
@@ -433,6 +458,10 @@ class _Batch:
 
 _NOBODY = UUID(int=0)
 LARGEST_SIZE = (1 << 63) - 1
+
+
+def _open_hints(one: Message | Notice) -> tuple[str, ...]:
+    return one.open_hints if isinstance(one, Message) else ()
 
 
 def _by_id(conversation: ConversationRow) -> bytes:

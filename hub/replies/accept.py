@@ -18,6 +18,7 @@ from hub.replies.elsewhere import elsewhere, is_closed
 from hub.replies.errors import AccountRemoved, InvalidReply, free_again
 from hub.replies.pace import Pace
 from hub.replies.request import Author, ReplyRequest, kind_of, readable
+from hub.replies.restraint import restrain
 from hub.store import Transaction, outbox, quotas, replies
 
 __all__ = ["Accepted", "accept"]
@@ -52,6 +53,7 @@ async def accept(
         InvalidReply: the request refers to what is not there, or says nothing.
         WindowClosed, Unsupported: the channel cannot say it.
         OptedOut, QuotaUsedUp: the customer or the platform does not want it now.
+        AnsweringMachine, TooManyAnswers: it would feed a loop of machines.
         AccountRemoved: the account is not configured any more.
     """
     request.check()
@@ -61,6 +63,7 @@ async def accept(
         raise AccountRemoved(place["account"])
     if outlet.when_closed == "other" and request.template is None:
         place, outlet, request = await _open_way(core, tx, place, outlet, request)
+    await restrain(tx, outlet.sender, place, core.clock(), automatic=request.automatic)
     made = _Making(core, tx, place, request, author)
     await made.look_up()
     return await made.store(outlet)
@@ -265,8 +268,11 @@ def _agent(place: Any, author: Author) -> Address:
 def _extra(request: ReplyRequest, drafts: Sequence[Draft]) -> Mapping[str, Any]:
     """What the common shape has no field for: menu, template, link, what was downgraded, and facts of
     the calls (how many SMS each becomes)."""
+    marks = {"automatic": True} if request.automatic else {}
     said = {"menu": request.menu, "template": request.template, "link": request.link}
-    extra: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    extra: dict[str, Any] = marks | {
+        name: value for name, value in said.items() if value is not None
+    }
     notes = [draft.note for draft in drafts if draft.note]
     shown = [draft.shown for draft in drafts if draft.shown]
     return extra | {name: told for name, told in (("notes", notes), ("drafts", shown)) if told}

@@ -170,6 +170,7 @@ def reply_of(
         last_inbound_at=place["last_inbound_at"],
         message_id=show_id("msg", message_id) if message_id else None,
         created_at=created_at,
+        automatic=request.automatic,
     )
 
 

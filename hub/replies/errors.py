@@ -4,6 +4,7 @@ from hub.errors import HubError, SendError
 
 __all__ = [
     "AccountRemoved",
+    "AnsweringMachine",
     "Cancelled",
     "Expired",
     "HeldTooLong",
@@ -11,6 +12,7 @@ __all__ = [
     "InvalidReply",
     "Moved",
     "NotNow",
+    "TooManyAnswers",
     "UnknownMessage",
     "free_again",
 ]
@@ -36,6 +38,18 @@ class NotNow(HubError):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+
+
+class AnsweringMachine(SendError):
+    """No machine answers this: two of them would go on for ever."""
+
+    code = "automatic_answer_refused"
+
+
+class TooManyAnswers(SendError):
+    """The customer has got so many answers in a short time that machines must be talking."""
+
+    code = "too_many_answers"
 
 
 class Cancelled(SendError):

@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from hub import ledger
+from hub.channel import Sender
 from hub.core import Core
 from hub.errors import Ambiguous, OptedOut, SendError, WindowClosed
 from hub.model import Allowance, Draft, Receipt, Spoken
@@ -21,6 +22,7 @@ from hub.outbox import Change, apply_early, change_status, to_json
 from hub.outbox.states import worst
 from hub.replies.composing import home_of
 from hub.replies.pace import Pace
+from hub.replies.restraint import keep_pace
 from hub.store import AWAY, Transaction, outbox, quotas, replies
 from hub.store import drafts as draft_rows
 from hub.store.consents import Consent, keep_consents
@@ -132,12 +134,15 @@ class Holder:
 
     # -- before the call ---------------------------------------------------------------------------
 
-    async def begin(self, message: Any, row: Any, draft: Draft, *, windowed: bool) -> Try:
+    async def begin(
+        self, message: Any, row: Any, draft: Draft, *, windowed: bool, sender: Sender | None = None
+    ) -> Try:
         """Commit the intent to make the call, with what it takes from an allowance.
 
         Raises:
             WindowClosed: no allowance has enough left.
             QuotaFull: the customer has had as many as the platform lets them have for now.
+            Paced: the account has said as much as it may for now.
             Changed: the draft does not wait any more.
         """
 
@@ -147,6 +152,8 @@ class Holder:
                 raise Changed
             await self._count(tx, row["id"], draft)
             allowance_id: UUID | None = row["allowance_id"]
+            if draft.role == "say" and sender is not None:
+                await keep_pace(tx, sender, self.lane.account, self.core.clock())
             kept = await ledger.reserved(tx, row["id"]) if allowance_id else None
             taken = kept
             if windowed and draft.role == "say" and draft.cost and allowance_id is None:

@@ -26,7 +26,10 @@ class AttachmentRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class ReplyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A reply as a helpdesk writes it; *in_reply_to* is the id of a message of the conversation."""
+    """A reply as a helpdesk writes it; *in_reply_to* is the id of a message of the conversation.
+
+    *automatic*: a machine wrote it (an answering machine, a notice of receipt), no person.
+    """
 
     text: str | None = None
     html: str | None = None
@@ -37,6 +40,7 @@ class ReplyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     location: Location | None = None
     link: Link | None = None
     in_reply_to: str | None = None
+    automatic: bool = False
 
     def check(self) -> None:
         """Raises InvalidReply for what no channel could say."""

@@ -44,6 +44,7 @@ from hub.replies.records import (
     may_be_out,
     results_of,
 )
+from hub.replies.restraint import Paced
 from hub.store import AWAY, outbox, replies
 from hub.store import drafts as draft_rows
 
@@ -286,7 +287,11 @@ class LaneRun:
         if draft.only_in_answer:
             await self._leave_to_answer(message, outlet)
         try:
-            tried = await self._holder.begin(message, row, draft, windowed=outlet.windowed)
+            tried = await self._holder.begin(
+                message, row, draft, windowed=outlet.windowed, sender=outlet.sender
+            )
+        except Paced as paced:
+            raise _Pause(paced.seconds) from None
         except WindowClosed as error:
             await self._closed(message, outlet, error)
         except QuotaFull as full:

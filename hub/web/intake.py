@@ -80,7 +80,8 @@ class IntakeEndpoint:
             return await self._serve_socket(request, running)
         hub = self._core.settings.hub
         try:
-            body = await self._bodies.read(request, hub.max_body_bytes, hub.body_timeout_s)
+            limit = running.plan.channel.max_body_bytes or hub.max_body_bytes
+            body = await self._bodies.read(request, limit, hub.body_timeout_s)
         except BodyRefused as refused:
             if refused.status == 503:
                 return self._put_off(request, running)

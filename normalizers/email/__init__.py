@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import msgspec
+
 from hub.channel import Account
 from hub.model import (
     Address,
@@ -31,12 +33,13 @@ from normalizers.email.charsets import decode
 from normalizers.email.feedback import complaint, read_receipt
 from normalizers.email.headers import Headers
 from normalizers.email.mime import Tree, read_tree
+from normalizers.email.posted import unwrapped
+from normalizers.email.threads import MAX_SUBJECT_CHARACTERS, reply_context, thread_of
+from normalizers.email.trust import trust_in
 
 __all__ = ["normalize"]
 
 _NOBODY = "unknown@invalid"
-_MAX_SUBJECT_CHARACTERS = 1000
-_MAX_REMEMBERED_REFERENCES = 21
 _MAX_AHEAD = timedelta(days=1)
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 _SPACE = re.compile(rb"\s*")
@@ -66,9 +69,23 @@ _KNOWN_FIELDS = frozenset(
 def normalize(event: InboundEvent, account: Account[Any], /) -> Iterable[Result]:
     """The mail in *event* as a message, as receipts for mails that we sent, or left with a reason."""
     try:
-        return _read(event, account)
+        return _read(_as_mail(event), account)
     except Exception as error:  # one mail must never stop the others: it is shown as unreadable
         return [_unreadable(event, account, f"{type(error).__name__}: {error}"[:300])]
+
+
+def _as_mail(event: InboundEvent) -> InboundEvent:
+    """*event* with the mail itself as its body, where a service has wrapped it."""
+    form = event.headers.get("form")
+    if form is None:
+        return event
+    posted = unwrapped(form, event.headers.get("content_type", ""), event.body)
+    envelope = {"envelope_from": posted.envelope_from, "envelope_to": posted.envelope_to}
+    known = {name: value for name, value in envelope.items() if value}
+    size = {"size_bytes": str(len(posted.raw))}
+    return msgspec.structs.replace(
+        event, body=posted.raw, headers={**event.headers, **size, **known}
+    )
 
 
 def _read(event: InboundEvent, account: Account[Any]) -> list[Result]:
@@ -163,7 +180,7 @@ def _facts(headers: Headers, event: InboundEvent) -> dict[str, Any]:
     for name in ("date", "message-id", "return-path", "importance"):
         if value := single_line(headers.text(name), 500):
             facts[name.replace("-", "_")] = value
-    for name in ("folder", "uid", "internal_date", "size_bytes"):
+    for name in ("folder", "uid", "internal_date", "size_bytes", "envelope_from", "envelope_to"):
         if name in event.headers:
             facts[name] = event.headers[name]
     return facts
@@ -174,35 +191,6 @@ def _sender(sender: Mailbox | None, headers: Headers) -> Participant:
         name = single_line(headers.text("from"))
         return Participant("contact", Address("email", "", _NOBODY), name or None)
     return Participant("contact", Address("email", "", sender.address.lower()), sender.name)
-
-
-# --- threads -------------------------------------------------------------------------------------
-
-
-def _thread(headers: Headers) -> tuple[str | None, list[str], list[str]]:
-    """The mail's own id, the ids that it answers (strongest first), and its references in order."""
-    own = next(iter(headers.ids("message-id")), None)
-    references = headers.ids("references")
-    answered = headers.ids("in-reply-to")
-    hints = list(dict.fromkeys([*answered, *reversed(references)]))
-    return own, [one for one in hints if one != own], references
-
-
-def _reply_context(headers: Headers, own: str | None, references: list[str]) -> Mapping[str, Any]:
-    """What an answer needs: whom to, which mail it answers, under which subject."""
-    answer_to = mailboxes(headers.raw("reply-to"), hint=headers.hint)
-    kept = references or headers.ids("in-reply-to")[:1]
-    if len(kept) > _MAX_REMEMBERED_REFERENCES:
-        kept = [kept[0], *kept[1 - _MAX_REMEMBERED_REFERENCES :]]
-    # Only the mail that begins a thread says where its answers go: one that names another mail could
-    # come from whoever forged its From, and lead what is meant for the customer elsewhere.
-    begins = not kept
-    return {
-        "message_id": own,
-        "references": kept,
-        "subject": single_line(headers.text("subject"), _MAX_SUBJECT_CHARACTERS),
-        "reply_to": answer_to[0].address if answer_to and begins else None,
-    }
 
 
 # --- messages ------------------------------------------------------------------------------------
@@ -235,17 +223,23 @@ def _message(
     headers = tree.root.headers
     oversized = event.headers.get("oversized")
     body = Body() if oversized else read_body(tree.root)
-    own, hints, references = _thread(headers)
-    subject = single_line(headers.text("subject"), _MAX_SUBJECT_CHARACTERS)
+    settings = account.settings
+    trust = trust_in(headers, sender.address if sender else "", settings.trusted_authserv)
+    thread = thread_of(headers, settings, event.headers.get("envelope_to", ""))
+    subject = single_line(headers.text("subject"), MAX_SUBJECT_CHARACTERS)
     kind, text = _shown(body, subject, oversized, tree)
     key = _dedupe_key(headers, event.body)
-    root = next(iter(references or hints), own)
-    extra = _facts(headers, event) | automatic_flags(
-        headers,
-        media_type=tree.root.media_type,
-        is_bounce=bounce is not None,
-        sender=sender.address if sender else "",
-        own=[str(account.settings.address)],
+    extra = (
+        _facts(headers, event)
+        | trust.facts()
+        | automatic_flags(
+            headers,
+            media_type=tree.root.media_type,
+            is_bounce=bounce is not None,
+            is_forged=trust.verdict == "fail",
+            sender=sender.address if sender else "",
+            own=[str(account.settings.address)],
+        )
     )
     extra |= _found_in(body, text)
     if bounce:
@@ -262,17 +256,18 @@ def _message(
         html=body.html,
         subject=subject or None,
         sender=_sender(sender, headers),
-        conversation=ConversationRef(thread_key=root or f"mail:{key}"[:300]),
+        conversation=ConversationRef(thread_key=thread.root or f"mail:{key}"[:300]),
         dedupe_key=key,
-        external_id=own,
-        in_reply_to=hints[0] if hints else None,
+        external_id=thread.own,
+        in_reply_to=thread.answered[0] if thread.answered else None,
         sent_at=_sent_at(headers, event),
         received_at=event.received_at,
         attachments=tuple(body.attachments),
         extra=extra,
-        thread_hints=tuple(hints),
-        known_ids=tuple(dict.fromkeys([*([own] if own else []), *references, *hints])),
-        reply_context=_reply_context(headers, own, references),
+        thread_hints=thread.hints,
+        open_hints=thread.tags,
+        known_ids=thread.known,
+        reply_context=reply_context(headers, settings, thread, sender, trust),
     )
 
 

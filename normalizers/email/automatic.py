@@ -15,6 +15,15 @@ _MACHINE_LOCAL_PART = re.compile(
     r"(mailer-daemon|postmaster|no-?_?\.?reply.*|do-?_?not-?_?reply.*|bounces?([+=.-].*)?|owner-.*"
     r"|.*-request|listserv|majordomo)"
 )
+# What answering machines write above their answers; people do, too, so that it wants a second sign.
+_SUBJECT = re.compile(
+    r"\s*(?:自动回复|自动答复|自動回覆|自動返信|automatic reply|auto(?:matic)?[- ]?(?:reply|response)"
+    r"|out of (?:the )?office|abwesenheit|automatische antwort|réponse automatique"
+    r"|respuesta automática|risposta automatica)",
+    re.IGNORECASE,
+)
+# A mail that has gone through more servers runs in circles.
+_MAX_HOPS = 25
 _SUPPRESSING_VALUES = frozenset({"all", "autoreply", "oof"})
 
 
@@ -45,7 +54,13 @@ def _asks_for_silence(headers: Headers) -> bool:
 
 
 def automatic_flags(
-    headers: Headers, *, media_type: str, is_bounce: bool, sender: str, own: Iterable[str]
+    headers: Headers,
+    *,
+    media_type: str,
+    is_bounce: bool,
+    is_forged: bool,
+    sender: str,
+    own: Iterable[str],
 ) -> dict[str, Any]:
     """The flags by which automatic answers are decided; *own* are the hub's addresses.
 
@@ -53,10 +68,14 @@ def automatic_flags(
     """
     generated = _is_generated(headers, media_type) or is_bounce
     null_sender = headers.raw("return-path").strip() == b"<>"
+    if _SUBJECT.match(headers.text("subject")) and (null_sender or _asks_for_silence(headers)):
+        generated = True
     local = sender.rpartition("@")[0].lower()
     silent = (
         generated
         or null_sender
+        or is_forged
+        or sum(1 for _ in headers.raws("received")) > _MAX_HOPS
         or _comes_from_a_list(headers)
         or _asks_for_silence(headers)
         or _MACHINE_LOCAL_PART.fullmatch(local) is not None

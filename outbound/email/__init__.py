@@ -7,18 +7,21 @@ from typing import Any
 
 import msgspec
 
-from hub.channel import Account, Tools
+from hub.channel import Account, Restraint, Tools
 from hub.errors import Unsupported
 from hub.model import Allowance, Draft, Receipt, Reply, ReplyAttachment
 from outbound.email.compose import MAX_ATTACHMENT_BYTES, compose_mail
+from outbound.email.dkim import Signer
 from outbound.email.mime import in_lines
+from outbound.email.oauth import MailTokens
 from outbound.email.settings import EmailSettings, is_loopback, tls_context
-from outbound.email.transport import SmtpPool
+from outbound.email.transport import Posted, SmtpPool
 
 __all__ = [
     "MAX_ATTACHMENT_BYTES",
     "EmailSender",
     "EmailSettings",
+    "MailTokens",
     "SmtpPool",
     "is_loopback",
     "tls_context",
@@ -36,7 +39,13 @@ class EmailSender:
     def __init__(self, account: Account[EmailSettings], tools: Tools, /) -> None:
         self._settings = account.settings
         self._tools = tools
-        self._pool = SmtpPool(account.settings)
+        self._pool = SmtpPool(account.settings, MailTokens(account.settings, tools))
+        settings = account.settings
+        self._signer = (
+            Signer(settings.domain, settings.dkim_selector, settings.dkim_key.reveal())
+            if settings.dkim_selector
+            else None
+        )
 
     def compose(self, reply: Reply, allowances: Sequence[Allowance]) -> Sequence[Draft]:
         """The one mail that says *reply*; mail has no windows, so *allowances* do not matter."""
@@ -45,16 +54,33 @@ class EmailSender:
     async def send(self, draft: Draft, results: Mapping[str, Any]) -> Receipt:
         """Hand the mail to the SMTP server. Its Message-ID is our id of it."""
         raw = await self._assembled(draft)
-        sender, recipient = draft.headers["from"], draft.headers["to"]
-        answer = await self._pool.deliver(sender, recipient, raw)
+        copies = [one for one in draft.headers.get("cc", "").split(", ") if one]
+        posted = Posted(draft.headers["from"], draft.headers["to"], self._signed(raw), copies)
+        answer, refused = await self._pool.deliver(posted)
         message_id = str(draft.extra["message_id"])
         rewritten = _rewritten_id(self._settings.smtp_host, answer)
+        known = [message_id, rewritten, *draft.extra.get("known_ids", ())]
         return Receipt(
             status="sent",
             external_id=message_id,
             occurred_at=self._tools.clock(),
-            known_ids=(message_id, rewritten) if rewritten else (message_id,),
-            extra={"answer": answer[:300]},
+            known_ids=tuple(one for one in known if one),
+            extra={"answer": answer[:300]} | ({"refused_copies": refused} if refused else {}),
+        )
+
+    def _signed(self, raw: bytes) -> bytes:
+        if self._signer is None:
+            return raw
+        return self._signer.signed(raw, int(self._tools.clock().timestamp()))
+
+    def restraint(self) -> Restraint:
+        """What keeps machines from talking for ever, and the account within its provider's limits."""
+        settings = self._settings
+        paces = ((settings.mails_per_minute, 60.0), (settings.mails_per_day, 86400.0))
+        return Restraint(
+            settings.automatic_per_day,
+            settings.answers_per_hour,
+            tuple((count, seconds) for count, seconds in paces if count),
         )
 
     async def close(self) -> None:
@@ -77,8 +103,8 @@ class EmailSender:
             if not found:
                 raise Unsupported("the composed mail has no place for a file")
             encoded = await asyncio.to_thread(in_lines, content)
-            pieces += [before.encode("ascii"), encoded.encode("ascii")]
-        return b"".join([*pieces, rest.encode("ascii")])
+            pieces += [before.encode(), encoded.encode("ascii")]
+        return b"".join([*pieces, rest.encode()])
 
 
 def _rewritten_id(host: str, answer: str) -> str | None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -13,11 +14,13 @@ from hub.model import Draft, Reply, ReplyAttachment
 from hub.text import single_line
 from outbound.email.mime import File, Letter, Thread, in_lines, placeholder, write
 from outbound.email.settings import EmailSettings
+from outbound.email.tags import SUBJECT_TAG_CHARACTERS, known_ids, tag_of, tagged_address
 
 __all__ = ["MAX_ATTACHMENT_BYTES", "compose_mail"]
 
 MAX_ATTACHMENT_BYTES = 25 * 1024 * 1024
 _MAX_REFERENCES = 20
+_MAX_COPIES = 20
 _MAX_SUBJECT_CHARACTERS = 500
 
 # Whatever prefixes the customer's client put before the subject, one "Re:" is enough.
@@ -33,10 +36,10 @@ def _idna(domain: str) -> str:
 
 
 def _on_the_wire(address: str) -> str:
-    """*address* as SMTP carries it: domains in other scripts by IDNA."""
+    """*address* as SMTP carries it: domains in other scripts by IDNA, unless the rest needs SMTPUTF8."""
     local, _, domain = address.rpartition("@")
     if not local.isascii():
-        raise Unsupported(f"addresses in other scripts are not supported: {address[:200]!r}")
+        return address
     try:
         return f"{local}@{_idna(domain)}"
     except UnicodeError as error:
@@ -53,8 +56,24 @@ def recipient_of(reply: Reply) -> str:
     return _on_the_wire(wanted)
 
 
-def subject_of(reply: Reply) -> str:
+def copies_of(reply: Reply, settings: EmailSettings, recipient: str) -> list[str]:
+    """Who gets a copy: those who got one of the mail that is answered, as far as they can be reached."""
+    if not settings.keep_cc:
+        return []
+    wanted = [one for one in reply.reply_context.get("cc") or () if isinstance(one, str)]
+    fit = [one for one in wanted if _RECIPIENT.fullmatch(one) and len(one) <= 254 and one.isascii()]
+    seen = {recipient.lower(), settings.address.lower(), reply.to.value.lower()}
+    return [one for one in dict.fromkeys(fit) if one.lower() not in seen][:_MAX_COPIES]
+
+
+def subject_of(reply: Reply, tag: str | None = None) -> str:
     """The helpdesk's subject, else that of the mail which is answered behind one ``Re:``."""
+    subject = _subject(reply)
+    mark = f"[#{tag[:SUBJECT_TAG_CHARACTERS].upper()}]" if tag else ""
+    return f"{subject} {mark}" if mark and mark not in subject else subject
+
+
+def _subject(reply: Reply) -> str:
     if reply.subject and reply.subject.strip():
         return single_line(reply.subject, _MAX_SUBJECT_CHARACTERS)
     if not reply.reply_context:
@@ -119,15 +138,37 @@ def _filename(attachment: ReplyAttachment, number: int) -> str:
     return (attachment.filename or "").strip() or f"attachment-{number}"
 
 
-def _files(attachments: Sequence[ReplyAttachment], seed: str) -> list[File]:
+def _files(attachments: Sequence[ReplyAttachment], seed: str, html: str | None) -> list[File]:
     return [
         File(
             _filename(one, number),
             one.mime_type or "application/octet-stream",
             in_lines(one.content) if one.content is not None else placeholder(seed, number),
+            _content_id(seed, number) if html and _reference(one, number).search(html) else None,
         )
         for number, one in enumerate(attachments, 1)
     ]
+
+
+def _content_id(seed: str, number: int) -> str:
+    return f"{hashlib.sha256(seed.encode()).hexdigest()[:16]}.{number}@inline"
+
+
+def _reference(attachment: ReplyAttachment, number: int) -> re.Pattern[str]:
+    """How HTML names a file that it shows: ``cid:`` with its name or id, or its address at the hub."""
+    names = [_filename(attachment, number), quote(_filename(attachment, number))]
+    names += [attachment.id] if attachment.id else []
+    named = "|".join(re.escape(name) for name in names)
+    own = rf"|[^\s\"'()<>]*/v1/attachments/{re.escape(attachment.id)}" if attachment.id else ""
+    return re.compile(rf"(?P<open>[\"'(])\s*(?:cid:(?:{named}){own})(?P<close>[\"')])")
+
+
+def _with_inline(html: str | None, attachments: Sequence[ReplyAttachment], seed: str) -> str | None:
+    """*html* with the files that it shows named as the mail names them."""
+    for number, one in enumerate(attachments, 1) if html else ():
+        target = rf"\g<open>cid:{_content_id(seed, number)}\g<close>"
+        html = _reference(one, number).sub(target, html or "")
+    return html
 
 
 def _to_load(attachments: Sequence[ReplyAttachment], seed: str) -> list[Mapping[str, Any]]:
@@ -142,6 +183,10 @@ def _to_load(attachments: Sequence[ReplyAttachment], seed: str) -> list[Mapping[
 def _time_for(file_bytes: int) -> float | None:
     """Seconds for the call: files grow by a third in base64, and a slow line takes 100 kB/s."""
     return min(300.0, 15.0 + file_bytes * 4 / 3 / 100_000) if file_bytes else None
+
+
+def _copied(copies: Sequence[str]) -> dict[str, str]:
+    return {"cc": ", ".join(copies)} if copies else {}
 
 
 def compose_mail(reply: Reply, settings: EmailSettings, now: datetime) -> Draft:
@@ -159,26 +204,36 @@ def compose_mail(reply: Reply, settings: EmailSettings, now: datetime) -> Draft:
         raise Unsupported("there is nothing to send")
     _checked(reply.attachments)
     recipient = recipient_of(reply)
+    copies = copies_of(reply, settings, recipient)
+    tag = tag_of(settings, reply.thread_key or "", reply.to.value)
     thread = thread_of(reply, settings)
+    html = reply.html if reply.html and reply.html.strip() else None
     letter = Letter(
         sender=settings.address,
         sender_name=settings.from_name,
         recipient=recipient,
-        subject=subject_of(reply),
+        subject=subject_of(reply, tag if "subject" in settings.tags else None),
         date=reply.created_at or now,
         thread=thread,
         text=text if text is not None or reply.html else "",
-        html=reply.html if reply.html and reply.html.strip() else None,
-        files=_files(reply.attachments, thread.message_id),
+        html=_with_inline(html, reply.attachments, thread.message_id),
+        files=_files(reply.attachments, thread.message_id, html),
+        copies=copies,
+        reply_to=tagged_address(settings.address, tag)
+        if tag and "address" in settings.tags
+        else None,
+        is_automatic=reply.automatic,
     )
     scheme = "smtps" if settings.smtp_security == "tls" else "smtp"
     extra: dict[str, Any] = {"message_id": thread.message_id}
+    if remembered := known_ids(settings, tag):
+        extra["known_ids"] = remembered
     if waiting := _to_load(reply.attachments, thread.message_id):
         extra["attachments"] = waiting
     return Draft(
         method="SMTP",
         url=f"{scheme}://{settings.smtp_host}:{settings.smtp_port}",
-        headers={"from": settings.address, "to": recipient},
+        headers={"from": settings.address, "to": recipient} | _copied(copies),
         body=write(letter),
         text=text,
         note=note,

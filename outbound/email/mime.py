@@ -25,11 +25,15 @@ _MAX_PLAIN_LINE = 900
 
 
 class File(NamedTuple):
-    """A file of the mail; *content* is base64 text or a placeholder for it."""
+    """A file of the mail; *content* is base64 text or a placeholder for it.
+
+    One with a *content_id* is shown inside of the HTML, where ``cid:`` names it.
+    """
 
     filename: str
     mime_type: str
     content: str
+    content_id: str | None = None
 
 
 class Thread(NamedTuple):
@@ -52,6 +56,9 @@ class Letter(NamedTuple):
     text: str | None = None
     html: str | None = None
     files: Sequence[File] = ()
+    copies: Sequence[str] = ()
+    reply_to: str | None = None
+    is_automatic: bool = False
 
 
 def encoded(value: str) -> str:
@@ -85,6 +92,10 @@ def mailbox(name: str, address: str) -> str:
 def _ids(ids: Sequence[str]) -> str:
     """*ids* in brackets, one on a line, whole; those that could break the field are left out."""
     return "\r\n ".join(f"<{one}>" for one in ids if _ID.fullmatch(one))
+
+
+def _addresses(addresses: Sequence[str]) -> str:
+    return ",\r\n ".join(addresses)
 
 
 def _plain_name(filename: str) -> str:
@@ -153,9 +164,15 @@ def _file_part(file: File) -> str:
     return (
         f'Content-Type: {media_type};\r\n name="{old_name}"\r\n'
         "Content-Transfer-Encoding: base64\r\n"
-        f"Content-Disposition: attachment;\r\n {_name_parameter('filename', file.filename)}\r\n"
+        f"{_content_id(file)}"
+        f"Content-Disposition: {'inline' if file.content_id else 'attachment'};\r\n"
+        f" {_name_parameter('filename', file.filename)}\r\n"
         f"\r\n{file.content}"
     )
+
+
+def _content_id(file: File) -> str:
+    return f"Content-ID: <{file.content_id}>\r\n" if file.content_id else ""
 
 
 def _multipart(subtype: str, boundary: str, parts: Sequence[str]) -> str:
@@ -163,24 +180,40 @@ def _multipart(subtype: str, boundary: str, parts: Sequence[str]) -> str:
     return f'Content-Type: multipart/{subtype};\r\n boundary="{boundary}"\r\n\r\n{joined}--{boundary}--\r\n'
 
 
+def _html_part(letter: Letter) -> str:
+    """The HTML, together with the pictures that belong into it (RFC 2387)."""
+    html = _text_part("html", letter.html or "")
+    inline = [file for file in letter.files if file.content_id]
+    if not inline:
+        return html
+    boundary = _boundary(letter.thread.message_id, "related")
+    return _multipart("related", boundary, [html, *map(_file_part, inline)])
+
+
 def _content(letter: Letter) -> str:
     """The content fields of the mail and its body."""
     seed = letter.thread.message_id
     said = [_text_part("plain", letter.text)] if letter.text is not None else []
-    said += [_text_part("html", letter.html)] if letter.html is not None else []
+    said += [_html_part(letter)] if letter.html is not None else []
     if len(said) == 2:
         said = [_multipart("alternative", _boundary(seed, "alternative"), said)]
-    parts = [*said, *map(_file_part, letter.files)]
+    apart = [file for file in letter.files if not file.content_id]
+    parts = [*said, *map(_file_part, apart)]
     if len(parts) == 1 and said:
         return parts[0]
     return _multipart("mixed", _boundary(seed, "mixed"), parts or [_text_part("plain", "")])
 
 
 def write(letter: Letter) -> str:
-    """*letter* as it goes over the wire: ASCII, CRLF line ends, the same for the same letter."""
+    """*letter* as it goes over the wire: CRLF line ends, the same for the same letter.
+
+    ASCII, but for addresses in other scripts (RFC 6532).
+    """
     fields = [
         f"From: {mailbox(letter.sender_name, letter.sender)}",
         f"To: {letter.recipient}",
+        *([f"Cc: {_addresses(letter.copies)}"] if letter.copies else []),
+        *([f"Reply-To: {letter.reply_to}"] if letter.reply_to else []),
         f"Subject: {encoded(letter.subject)}",
         f"Date: {format_datetime(letter.date.astimezone(UTC))}",
         f"Message-ID: <{letter.thread.message_id}>",
@@ -189,5 +222,8 @@ def write(letter: Letter) -> str:
         fields.append(f"In-Reply-To: {answered}")
     if references := _ids(letter.thread.references):
         fields.append(f"References: {references}")
+    if letter.is_automatic:
+        # RFC 3834 section 5; the second is what Exchange listens to.
+        fields += ["Auto-Submitted: auto-replied", "X-Auto-Response-Suppress: All"]
     fields.append("MIME-Version: 1.0")
     return "\r\n".join(fields) + "\r\n" + _content(letter)

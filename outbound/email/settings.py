@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from hub.model import Secret
+from hub.signing import read_secret
+from outbound.email.dkim import load_key
 
 __all__ = ["EmailSettings", "is_loopback", "tls_context"]
 
@@ -48,8 +50,14 @@ class EmailSettings(Struct, frozen=True, kw_only=True):
         default_factory=lambda: ["INBOX"]
     )
     after_store: Annotated[
-        Literal["seen", "nothing"], Meta(description="What to do with a mail once it is stored")
+        Literal["seen", "flag", "move", "nothing"],
+        Meta(
+            description="What to do with a mail once it is stored: mark it, or move it to move_to"
+        ),
     ] = "seen"
+    move_to: Annotated[
+        str, Meta(description='Folder for stored mails, with after_store = "move"')
+    ] = ""
     max_size_bytes: Annotated[
         int, Meta(ge=65536, description="Of larger mails only the header is read")
     ] = 25 * 1024 * 1024
@@ -59,6 +67,71 @@ class EmailSettings(Struct, frozen=True, kw_only=True):
     initial_lookback_days: Annotated[
         int, Meta(ge=0, description="At the first start also take mail this old; 0: only new mail")
     ] = 0
+    intake: Annotated[
+        Literal["imap", "mime", "mailgun", "postmark", "sendgrid"],
+        Meta(description="How mail comes in: read by IMAP, or posted to /in/email/… in that form"),
+    ] = "imap"
+    webhook_secret: Annotated[
+        Secret,
+        Meta(
+            description="mime: a whsec_… secret; mailgun: the webhook signing key; else user:password"
+        ),
+    ] = Secret("")
+    oauth_provider: Annotated[
+        Literal["", "google", "microsoft"],
+        Meta(description="Log in by OAuth at this provider, with a refresh token, not a password"),
+    ] = ""
+    oauth_token_url: Annotated[
+        str, Meta(description="Where tokens come from, where the provider's usual address is wrong")
+    ] = ""
+    oauth_client_id: Annotated[str, Meta(description="Client id of your OAuth application")] = ""
+    oauth_client_secret: Annotated[
+        Secret, Meta(description="Client secret of your OAuth application")
+    ] = Secret("")
+    oauth_refresh_token: Annotated[
+        Secret,
+        Meta(description="Refresh token of the mailbox; empty: client credentials (Microsoft)"),
+    ] = Secret("")
+    keep_cc: Annotated[
+        bool, Meta(description="Answers also go to those who got a copy of the customer's mail")
+    ] = True
+    tags: Annotated[
+        list[Literal["address", "subject"]],
+        Meta(
+            description="Mark answers so that replies find back: support+tag@…, [#TAG] in the subject"
+        ),
+    ] = field(default_factory=list)
+    tag_secret: Annotated[Secret, Meta(description="Makes the tags; any 16 characters or more")] = (
+        Secret("")
+    )
+    trusted_authserv: Annotated[
+        str,
+        Meta(
+            description="Whose Authentication-Results to believe: your receiving server's id there"
+        ),
+    ] = ""
+    dkim_selector: Annotated[
+        str, Meta(description="Sign with this DKIM selector; empty: do not")
+    ] = ""
+    dkim_key: Annotated[Secret, Meta(description="DKIM private key, PEM: RSA or Ed25519")] = Secret(
+        ""
+    )
+    mails_per_minute: Annotated[
+        int, Meta(ge=0, description="Send no more than this in a minute; 0: no limit")
+    ] = 0
+    mails_per_day: Annotated[
+        int, Meta(ge=0, description="Send no more than this in 24 hours; 0: no limit")
+    ] = 0
+    automatic_per_day: Annotated[
+        int, Meta(ge=0, description="So many automatic answers one customer gets in 24 hours")
+    ] = 5
+    answers_per_hour: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="So many answers of any kind one customer gets in an hour; 0: no limit",
+        ),
+    ] = 30
     ca_file: Annotated[
         str, Meta(description="PEM file of a private certificate authority, if the servers use one")
     ] = ""
@@ -78,12 +151,17 @@ class EmailSettings(Struct, frozen=True, kw_only=True):
         password = self.smtp_password or self.password
         return self.smtp_username or self.login_name, password.reveal()
 
+    @property
+    def wants_oauth(self) -> bool:
+        """Whether to log in with a token in the place of a password."""
+        return bool(self.oauth_client_id)
+
     def mistakes(self) -> Iterable[tuple[str, str]]:
         """What does not fit together, as (setting, what is wrong)."""
         local, at, domain = self.address.rpartition("@")
         if not (local and at and domain) or any(one.isspace() for one in self.address):
             yield "address", f"found {self.address!r}, wants an address like support@example.com"
-        if not self.imap_host and not self.smtp_host:
+        if not self.imap_host and not self.smtp_host and self.intake == "imap":
             yield "imap_host", "is missing; wants an IMAP server, or smtp_host to send only"
         if self.imap_security == "none" and self.imap_host and not is_loopback(self.imap_host):
             yield (
@@ -97,6 +175,43 @@ class EmailSettings(Struct, frozen=True, kw_only=True):
             )
         if len(set(self.folders)) != len(self.folders):
             yield "folders", "names a folder twice"
+        yield from self._mistakes_together()
+
+    def _mistakes_together(self) -> Iterable[tuple[str, str]]:
+        """Settings that want another one beside them."""
+        if self.after_store == "move" and (not self.move_to or self.move_to in self.folders):
+            yield "move_to", "wants a folder, and not one that is read"
+        if self.intake != "imap" and not self.webhook_secret:
+            yield "webhook_secret", f'is missing; intake = "{self.intake}" needs it'
+        if self.intake != "imap" and self.imap_host:
+            yield "imap_host", f'the mailbox is not read with intake = "{self.intake}"'
+        if self.tags and len(self.tag_secret.reveal()) < 16:
+            yield "tag_secret", "is missing or shorter than 16 characters; tags need it"
+        if bool(self.dkim_selector) != bool(self.dkim_key):
+            yield "dkim_selector", "wants dkim_key beside it, and the other way round"
+        if self.dkim_key:
+            yield from _mistakes_of_dkim(self.dkim_key)
+        if self.wants_oauth and not (self.oauth_provider or self.oauth_token_url):
+            yield "oauth_provider", "is missing; or give oauth_token_url"
+        if self.oauth_token_url and not self.oauth_token_url.startswith(
+            ("https://", "http://127.")
+        ):
+            yield "oauth_token_url", "wants https://"
+        if self.intake == "mime":
+            yield from self._mistakes_of_key()
+
+    def _mistakes_of_key(self) -> Iterable[tuple[str, str]]:
+        try:
+            read_secret(self.webhook_secret.reveal())
+        except ValueError as error:
+            yield "webhook_secret", str(error)
+
+
+def _mistakes_of_dkim(key: Secret) -> Iterable[tuple[str, str]]:
+    try:
+        load_key(key.reveal())
+    except ValueError as error:
+        yield "dkim_key", str(error)
 
 
 def is_loopback(host: str) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiosmtplib import (
     SMTP,
@@ -24,9 +24,10 @@ from hub.errors import (
     SendError,
     Unreachable,
 )
+from outbound.email.oauth import MailTokens
 from outbound.email.settings import EmailSettings, tls_context
 
-__all__ = ["SmtpPool", "error_of"]
+__all__ = ["Posted", "SmtpPool", "Taken", "error_of"]
 
 # Providers allow few connections at a time.
 MAX_CONNECTIONS = 3
@@ -104,16 +105,46 @@ def _advice(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:300]
 
 
+class Posted(NamedTuple):
+    """A mail with its envelope."""
+
+    sender: str
+    recipient: str
+    raw: bytes
+    copies: Sequence[str] = ()
+
+
+class Taken(NamedTuple):
+    """What the server said to a mail, and which copies it refused, with its reasons."""
+
+    answer: str
+    refused: Mapping[str, str]
+
+
+def _options(client: SMTP, mail: Posted) -> list[str]:
+    """What to ask for with MAIL.
+
+    Raises:
+        RecipientGone: an address needs SMTPUTF8 (RFC 6531) and the server does not know it.
+    """
+    if mail.sender.isascii() and mail.recipient.isascii():
+        return []
+    if not client.supports_extension("smtputf8"):
+        raise RecipientGone("this server knows no addresses in other scripts (SMTPUTF8)")
+    return ["SMTPUTF8", "BODY=8BITMIME"]
+
+
 class SmtpPool:
     """Keeps a few connections for a while; each carries one mail after the other."""
 
-    def __init__(self, settings: EmailSettings) -> None:
+    def __init__(self, settings: EmailSettings, tokens: MailTokens | None = None) -> None:
         self._settings = settings
+        self._tokens = tokens
         self._room = asyncio.Semaphore(MAX_CONNECTIONS)
         self._idle: dict[SMTP, asyncio.TimerHandle] = {}
 
-    async def deliver(self, sender: str, recipient: str, raw: bytes) -> str:
-        """Hand over one mail; returns what the server said to it.
+    async def deliver(self, mail: Posted) -> Taken:
+        """Hand over one mail.
 
         Raises:
             SendError: Ambiguous once the text is on its way and no answer came, else not sent.
@@ -122,9 +153,9 @@ class SmtpPool:
             async with asyncio.timeout(BEFORE_TEXT_S) as limit, self._room:
                 client = await self._take()
                 try:
-                    await self._envelope(client, sender, recipient, raw)
+                    refused = await self._envelope(client, mail)
                     _lift(limit)
-                    answer = await self._data(client, raw)
+                    answer = await self._data(client, mail.raw)
                 except SendError:
                     _lift(limit)
                     await self._give_back(client, after_refusal=True)
@@ -136,7 +167,7 @@ class SmtpPool:
                     client.close()
                     raise
                 await self._give_back(client)
-                return answer
+                return Taken(answer, refused)
         except TimeoutError as error:
             raise Unreachable(f"the server was not ready in {BEFORE_TEXT_S:g} s") from error
 
@@ -183,12 +214,15 @@ class SmtpPool:
 
     async def _login(self, client: SMTP) -> None:
         name, password = self._settings.smtp_login()
-        if not password:
+        if not password and not self._settings.wants_oauth:
             return
         if not client.supports_extension("auth"):
             raise BadCredentials("the server offers no login here; is smtp_security right?")
         try:
-            await client.login(name, password)
+            if self._settings.wants_oauth:
+                await self._log_in_with_token(client, name)
+            else:
+                await client.login(name, password)
         except SMTPAuthenticationError as error:
             if error.code < 500 and error.code != 432:
                 raise Unreachable(
@@ -199,6 +233,17 @@ class SmtpPool:
             ) from error
         except SMTPNotSupported as error:
             raise BadCredentials(f"no common way to log in: {error.message}") from error
+
+    async def _log_in_with_token(self, client: SMTP, name: str) -> None:
+        """With a token, which is renewed once when the server refuses it."""
+        if self._tokens is None:
+            raise BadCredentials("there are no tokens here")
+        token = await self._tokens.get()
+        try:
+            await client.auth_xoauth2(name, token)
+        except SMTPAuthenticationError:
+            renewed = await self._tokens.get(unlike=token)
+            await client.auth_xoauth2(name, renewed)
 
     async def _take(self) -> SMTP:
         """A connection that works: a kept one, or a new one."""
@@ -233,16 +278,25 @@ class SmtpPool:
         if self._idle.pop(client, None):
             client.close()
 
-    async def _envelope(self, client: SMTP, sender: str, recipient: str, raw: bytes) -> None:
+    async def _envelope(self, client: SMTP, mail: Posted) -> Mapping[str, str]:
+        """Who sends to whom; the copies that the server refuses are told, and no reason to stop."""
         limit = client.esmtp_extensions.get("size", "")
-        if limit.isdigit() and 0 < int(limit) < len(raw):
-            raise Rejected(f"a mail of {len(raw)} bytes; this server takes {limit}")
+        if limit.isdigit() and 0 < int(limit) < len(mail.raw):
+            raise Rejected(f"a mail of {len(mail.raw)} bytes; this server takes {limit}")
+        options = _options(client, mail)
         try:
-            await client.mail(sender)
-            await client.rcpt(recipient)
+            await client.mail(mail.sender, options=options, encoding="utf-8")
+            await client.rcpt(mail.recipient, encoding="utf-8")
         except SMTPResponseException as error:
             of_recipient = isinstance(error, SMTPRecipientRefused)
             raise _refused(error, of_recipient=of_recipient) from error
+        refused = {}
+        for copy in mail.copies:
+            try:
+                await client.rcpt(copy, encoding="utf-8")
+            except SMTPRecipientRefused as error:
+                refused[copy] = f"{error.code} {error.message}"[:200]
+        return refused
 
     async def _data(self, client: SMTP, raw: bytes) -> str:
         with _watched(client) as sizes:

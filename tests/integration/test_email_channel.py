@@ -1,39 +1,16 @@
 """A mail there and back through the whole hub: IMAP in, a conversation, SMTP out, a report in."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from hub import worker
 from hub.core import Core
-from hub.replies.accept import accept
-from hub.replies.request import Author, ReplyRequest
-from hub.running import opened
-from hub.store.models import AttachmentRow, Checkpoint, Conversation, Inbox, MessageRow
+from hub.store.models import AttachmentRow, Conversation, Inbox, MessageRow
 from sandbox.mail import File, Letter, MailPair
 from tests.corekit import eventually
+from tests.mailhub import answer, mail_account, mail_hub, said
 from tests.mailkit import ANNA, PASSWORD, SUPPORT, simple_mail
-
-CONFIG = """
-[hub]
-data_dir = "{folder}"
-
-[accounts.support]
-channel = "email"
-address = "{address}"
-imap_host = "127.0.0.1"
-imap_port = {imap_port}
-imap_security = "none"
-smtp_host = "127.0.0.1"
-smtp_port = {smtp_port}
-smtp_security = "none"
-password = "{password}"
-from_name = "客服"
-"""
 
 
 @pytest.fixture
@@ -51,50 +28,9 @@ async def core(
     """A process that does everything, once it reads the mailbox."""
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.delenv("REDIS_URL", raising=False)
-    path = tmp_path / "hub.toml"
-    path.write_text(
-        CONFIG.format(
-            folder=tmp_path,
-            address=SUPPORT,
-            imap_port=mail.imap_port,
-            smtp_port=mail.smtp_port,
-            password=PASSWORD,
-        )
-    )
-    async with opened(path, "worker") as core, working(core):
-        await eventually(lambda: Checkpoint.filter(account="support").exists(), timeout=40)
+    accounts = mail_account(mail, "support", SUPPORT, PASSWORD, 'from_name = "客服"\n')
+    async with mail_hub(tmp_path, accounts, "support") as core:
         yield core
-
-
-@asynccontextmanager
-async def working(core: Core) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    task = asyncio.create_task(worker.run(core, ("ingest", "reply", "listen"), stop.wait()))
-    try:
-        yield
-    finally:
-        stop.set()
-        await task
-
-
-async def said(count: int, **facts: Any) -> list[MessageRow]:
-    """The messages in the order of their numbers, once there are *count*."""
-    await eventually(lambda: _count_is(count, facts), timeout=40)
-    return await MessageRow.filter(**facts).order_by("seq")
-
-
-async def _count_is(count: int, facts: dict[str, Any]) -> bool:
-    return await MessageRow.filter(**facts).count() >= count
-
-
-async def answer(core: Core, conversation: Conversation, text: str) -> None:
-    """As a helpdesk does."""
-
-    async def work(tx: Any) -> Any:
-        request = ReplyRequest(text=text)
-        return await accept(core, tx, {"id": conversation.id}, request, author=Author("Li"))
-
-    (await core.db.transaction(work)).ring(core)
 
 
 def ids(letter: Letter) -> list[str]:

@@ -7,8 +7,19 @@ import pytest
 
 from hub.errors import BadCredentials, Unreachable
 from hub.model import InboundEvent, Secret
+from sandbox.imap_fake import TAG, FakeImapServer
 from sandbox.mail import MailPair
-from tests.mailkit import ANNA, PASSWORD, SUPPORT, Memory, Running, account, results, simple_mail
+from tests.mailkit import (
+    ANNA,
+    PASSWORD,
+    SUPPORT,
+    Memory,
+    Running,
+    account,
+    eventually,
+    results,
+    simple_mail,
+)
 
 
 @pytest.fixture
@@ -232,3 +243,44 @@ async def test_a_server_that_stays_away_is_told(
         with pytest.raises(Unreachable):
             async with asyncio.timeout(5):
                 await running.task
+
+
+@pytest.mark.parametrize(
+    "capabilities", [b"IMAP4rev1 MOVE UIDPLUS", b"IMAP4rev1 UIDPLUS", b"IMAP4rev1"]
+)
+async def test_stored_mails_are_moved_or_copied_and_deleted(capabilities: bytes) -> None:
+    """By MOVE; else by COPY, and only our own mail is expunged; the folder is made when it is missing."""
+    no_folder = TAG + b" NO [TRYCREATE] no such folder\r\n"
+    script = {"UID MOVE": [no_folder], "UID COPY": [no_folder]}
+    fake = FakeImapServer(capabilities=capabilities, mails=[simple_mail(1)], script=script)
+    await fake.start()
+    memory = Memory()
+    settings = {"after_store": "move", "move_to": "已处理", "initial_lookback_days": 1}
+    try:
+        async with Running(account(imap_port=fake.port, **settings), memory):
+            await memory.wait_for(1)
+            last = "EXPUNGE" if b"UIDPLUS" in capabilities else "STORE"
+            last = "MOVE" if b"MOVE" in capabilities else last
+            await eventually(lambda: len(fake.commands(last)) >= 1 + (last == "MOVE"))
+    finally:
+        await fake.stop()
+    assert len(fake.commands("CREATE")) == 1
+    assert b'"&XfJZBHQG-"' in fake.commands("CREATE")[0]
+    if last == "EXPUNGE":
+        assert b"UID EXPUNGE 1" in fake.commands("EXPUNGE")[0]
+
+
+async def test_mails_move_on_a_real_server(mail: MailPair) -> None:
+    """Out of the folder that is read, into the other, and never read twice."""
+    settings = account(imap_port=mail.imap_port, after_store="move", move_to="Done")
+    memory = Memory()
+    async with Running(settings, memory) as running:
+        await running.is_ready()
+        for number in range(3):
+            await mail.send_raw(ANNA, SUPPORT, simple_mail(number))
+        await memory.wait_for(3)
+        async with asyncio.timeout(10):
+            while await mail.imap.count(SUPPORT):
+                await asyncio.sleep(0.02)
+        assert await mail.imap.count(SUPPORT, folder="Done") == 3
+    assert len(memory.order) == 3

@@ -323,3 +323,37 @@ async def test_a_server_without_starttls_is_not_used_in_the_clear(mail: MailPair
     settings = account(smtp_port=mail.smtp_port, smtp_security="starttls")
     with pytest.raises(Unreachable):
         await sent(EmailSender(settings, Workbench().tools))
+
+
+# --- copies and other scripts --------------------------------------------------------------------
+
+
+async def test_copies_arrive_and_refused_ones_stop_nothing(mail: MailPair) -> None:
+    """The receipt tells which were refused."""
+    await mail.add_user("ben@home.example")
+    sender = sender_for(mail)
+    context = {"message_id": "q@home.example", "cc": ["ben@home.example", "nobody@home.example"]}
+    receipt = await sent(sender, Reply(to=REPLY.to, text="hi", reply_context=context))
+    letter = await mail.wait_for_letter("ben@home.example")
+    await sender.close()
+    assert letter.text.strip() == "hi"
+    assert list(receipt.extra["refused_copies"]) == ["nobody@home.example"]
+
+
+async def test_an_address_in_another_script_gets_its_mail(mail: MailPair) -> None:
+    """By SMTPUTF8, which the server offers."""
+    await mail.add_user("安娜@例子.example")
+    sender = sender_for(mail)
+    await sent(sender, Reply(to=Address("email", "", "安娜@例子.example"), text="你好"))
+    letter = await mail.wait_for_letter("安娜@例子.example")
+    await sender.close()
+    assert letter.text.strip() == "你好"
+
+
+async def test_without_smtputf8_such_an_address_cannot_be_reached() -> None:
+    """The server's answer would be a riddle: it is said before."""
+    async with answering(b"after") as port:
+        sender = EmailSender(account(smtp_port=port, password=Secret("")), Workbench().tools)
+        with pytest.raises(RecipientGone):
+            await sent(sender, Reply(to=Address("email", "", "安娜@例子.example"), text="hi"))
+        await sender.close()

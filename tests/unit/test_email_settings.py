@@ -24,14 +24,14 @@ def read(**table: Any) -> EmailSettings:
 def test_little_is_needed() -> None:
     """Address, hosts and password; the rest has sound values."""
     found = read(
-        address="a@shop.example", imap_host="imap.shop.example", smtp_host="x", password="secret"
+        address="a@shop.example", imap_host="imap.shop.example", smtp_host="x", password="hunter2"
     )
     assert (found.imap_port, found.imap_security) == (993, "tls")
     assert (found.smtp_port, found.smtp_security) == (465, "tls")
     assert found.folders == ["INBOX"]
     assert found.login_name == "a@shop.example"
-    assert found.smtp_login() == ("a@shop.example", "secret")
-    assert "secret" not in repr(found)
+    assert found.smtp_login() == ("a@shop.example", "hunter2")
+    assert "hunter2" not in repr(found)
 
 
 def test_sending_may_need_another_login() -> None:
@@ -63,6 +63,17 @@ def test_sending_may_need_another_login() -> None:
         ({"after_store": "delete"}, "after_store"),
         ({"max_size_bytes": 5}, "max_size_bytes"),
         ({"folder": "INBOX"}, "folder"),
+        ({"after_store": "move"}, "move_to"),
+        ({"after_store": "move", "move_to": "INBOX"}, "move_to"),
+        ({"intake": "mailgun", "imap_host": ""}, "webhook_secret"),
+        ({"intake": "mime", "imap_host": "", "webhook_secret": "short"}, "webhook_secret"),
+        ({"intake": "sendgrid", "webhook_secret": "a:b"}, "imap_host"),
+        ({"tags": ["address"], "tag_secret": "short"}, "tag_secret"),
+        ({"tags": ["body"]}, "tags"),
+        ({"dkim_selector": "s"}, "dkim_selector"),
+        ({"dkim_selector": "s", "dkim_key": "no key"}, "dkim_key"),
+        ({"oauth_client_id": "id"}, "oauth_provider"),
+        ({"oauth_client_id": "id", "oauth_token_url": "http://t.example"}, "oauth_token_url"),
     ],
 )
 def test_a_mistake_names_its_setting(changes: dict[str, Any], key: str) -> None:
