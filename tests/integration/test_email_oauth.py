@@ -134,6 +134,7 @@ async def test_an_application_may_read_without_a_person() -> None:
 async def test_smtp_takes_the_token_too() -> None:
     """Refused once, renewed, and in."""
     seen: list[bytes] = []
+    ended = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 hi\r\n")
@@ -147,10 +148,13 @@ async def test_smtp_takes_the_token_too() -> None:
             else:
                 writer.write(b"535 5.7.8 no\r\n" if line == b"\r\n" else b"221 bye\r\n")
         writer.close()
+        await writer.wait_closed()
+        ended.set()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         settings = account(smtp_port=server.sockets[0].getsockname()[1], **OAUTH).settings
         tokens = MailTokens(settings, bench(TokenServer()).tools)
         client = await SmtpPool(settings, tokens).connect()
         client.close()
+        await asyncio.wait_for(ended.wait(), 5)
     assert [b"token-1" in one for one in seen] == [True, False]
