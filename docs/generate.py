@@ -21,6 +21,7 @@ import msgspec
 from msgspec import inspect
 
 from hub import cli, settings
+from hub.blobs import AttachmentSettings
 from hub.channel import Channel
 from hub.model import Secret
 from hub.registry import destinations, installed
@@ -147,6 +148,11 @@ def settings_page() -> Iterator[str]:
     """docs/reference/settings.md"""
     yield from ("# Settings", "", INTRODUCTION, "", "## `[hub]`: the process", "")
     yield from settings_table(settings.HubSettings)
+    yield from ("", "## `[attachments]`: where files lie", "")
+    yield "In force after a restart. To move from a folder to a bucket, copy all of `data_dir/media` there but"
+    yield "for its folder `drafts`; the names stay."
+    yield ""
+    yield from settings_table(AttachmentSettings)
     yield from ("", "## `[accounts.NAME]`: where customers write", "")
     yield "NAME is yours: lower-case letters, digits, `-` and `_`. It is part of the callback's path and of"
     yield "every message, so choose one that may stay."

@@ -15,7 +15,8 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from hub.blobs import Blobs, FolderBlobs, Kept
+from hub.blobs import AttachmentSettings, Blobs, Kept, Opened, open_blobs
+from hub.clamd import Clamd
 from hub.core import Core
 from hub.errors import (
     BadCredentials,
@@ -30,13 +31,13 @@ from hub.feed import NewEvent, publish
 from hub.fetch import STRICT, Fetcher, Forbidden, TooLarge
 from hub.ids import new_id, read_id, show_id
 from hub.model import Attachment, ReplyAttachment
-from hub.sniff import HEAD_BYTES, is_safe_inline, sniff, true_type
+from hub.sniff import is_safe_inline, sniff, true_type
 from hub.store import AWAY, Database, Transaction
 from hub.store import media as rows
 from hub.store.media import due
 from hub.text import single_line
 
-__all__ = ["Media", "Served", "due", "fetch_pending"]
+__all__ = ["Infected", "Media", "Served", "due", "fetch_pending"]
 
 PAUSES_S = (60.0, 300.0, 1800.0, 7200.0, 21600.0)
 """How long to wait after each failed fetch; the last one repeats."""
@@ -51,21 +52,33 @@ _log = structlog.get_logger("hub.media")
 class Served(NamedTuple):
     """A file to be handed out: never to be shown as a page of ours."""
 
-    path: Path
+    file: Opened
     headers: dict[str, str]
+
+
+class Infected(Rejected):
+    """The virus scanner found something; the file is not kept."""
 
 
 class Media:
     """The files of the hub, for one process."""
 
     def __init__(
-        self, db: Database, data_dir: Path, max_bytes: int, *, fetcher: Fetcher | None = None
+        self,
+        db: Database,
+        data_dir: Path,
+        max_bytes: int,
+        *,
+        fetcher: Fetcher | None = None,
+        settings: AttachmentSettings | None = None,
     ) -> None:
         """*max_bytes* is the largest file; *fetcher* gets files from URLs that anybody may have set."""
+        settings = settings or AttachmentSettings()
         self._db = db
         self._max_bytes = max_bytes
         self._fetcher = fetcher or Fetcher(STRICT, limit=8)
-        self.blobs: Blobs = FolderBlobs(data_dir / "media")
+        self._clamd = Clamd(settings.clamd) if settings.clamd else None
+        self.blobs: Blobs = open_blobs(settings, data_dir)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -87,6 +100,12 @@ class Media:
                 attachment, content=None, state="refused", size_bytes=len(content)
             )
         kept = await self.blobs.keep(content)
+        try:
+            await self.inspect(kept)
+        except Infected:
+            return msgspec.structs.replace(
+                attachment, content=None, state="refused", size_bytes=len(content)
+            )
         return msgspec.structs.replace(
             attachment,
             content=None,
@@ -109,8 +128,9 @@ class Media:
 
         Raises:
             TooLarge: it is larger than the hub allows.
+            Infected: the virus scanner found something.
         """
-        kept = await self.blobs.keep_stream(pieces, self._max_bytes)
+        kept = await self.keep_stream(pieces, self._max_bytes)
         own = new_id()
         kind = _kind(true_type(kept.head, mime_type))
         name = single_line(filename, 255) if filename else None
@@ -125,6 +145,32 @@ class Media:
             sha256=kept.sha256,
             state="stored",
         )
+
+    async def keep_stream(self, pieces: AsyncIterable[bytes], max_bytes: int) -> Kept:
+        """Store what *pieces* yields, once it is known to be clean.
+
+        Raises:
+            TooLarge: it has more than *max_bytes*; nothing is kept.
+            Infected: the virus scanner found something; nothing is kept.
+        """
+        kept = await self.blobs.keep_stream(pieces, max_bytes)
+        await self.inspect(kept)
+        return kept
+
+    async def inspect(self, kept: Kept) -> None:
+        """Have the virus scanner look at a stored file, if there is one.
+
+        Raises:
+            Infected: it found something; the file is gone.
+            OSError: the scanner is away.
+        """
+        if self._clamd is None:
+            return
+        file = await self.blobs.open(kept.sha256)
+        found = await self._clamd.infection(file.pieces) if file else None
+        if found is not None:
+            await self.blobs.remove(kept.sha256)
+            raise Infected(f"the virus scanner found {found}")
 
     # -- what goes out -------------------------------------------------------------------------------
 
@@ -183,16 +229,11 @@ class Media:
         row = await rows.load(self._db, attachment_id)
         if row is None or row.state != "stored" or row.sha256 is None:
             return None
-        path = self.blobs.path(row.sha256)
-        if path is None:
+        file = await self.blobs.open(row.sha256)
+        if file is None:
             return None
-        head = await asyncio.to_thread(_head, path)
-        return Served(path, _headers(row.filename or f"{show_id('att', row.id)}", sniff(head)))
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(HEAD_BYTES)
+        name = row.filename or show_id("att", row.id)
+        return Served(file, _headers(name, sniff(file.head)))
 
 
 def _headers(filename: str, found: str | None) -> dict[str, str]:
@@ -237,7 +278,7 @@ async def fetch_pending(core: Core, attachment_id: UUID) -> None:
     place = await rows.place_of(core.db, row.message_id)
     try:
         async with asyncio.timeout(FETCH_S):
-            kept = await core.media.blobs.keep_stream(
+            kept = await core.media.keep_stream(
                 _pieces(core, row, place), core.settings.hub.max_attachment_bytes
             )
         outcome: rows.Outcome | None = _stored(kept, row.mime_type)
@@ -309,7 +350,7 @@ def _causes(error: BaseException) -> list[BaseException]:
 def _judged(row: rows.FileRow, error: BaseException) -> rows.Outcome | None:
     """What *error* means for good; None: try again later."""
     for cause in _causes(error):  # a channel may have wrapped it
-        if isinstance(cause, TooLarge | Forbidden):
+        if isinstance(cause, TooLarge | Forbidden | Infected):
             return rows.Outcome("refused", _told(cause))
     if isinstance(error, RecipientGone | WindowClosed):
         return rows.Outcome("expired", _told(error))

@@ -67,7 +67,12 @@ async def opened(path: Path | None, kind: str) -> AsyncIterator[Core]:
     url = settings.hub.database_url.reveal()
     db = await _patiently(lambda: Database.open(url))
     bells = Bells(settings.hub.redis_url.reveal() if settings.hub.redis_url else None)
-    media = Media(db, Path(settings.hub.data_dir), settings.hub.max_attachment_bytes)
+    media = Media(
+        db,
+        Path(settings.hub.data_dir),
+        settings.hub.max_attachment_bytes,
+        settings=settings.attachments,
+    )
     accounts = Accounts(db, bells, sealer, Tokens(db, sealer, name), media, now)
     core = Core(settings, db, bells, accounts, media, name)
     tasks: list[asyncio.Task[None]] = []

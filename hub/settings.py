@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 import msgspec
 from msgspec import Meta, Struct, field
 
+from hub.blobs import AttachmentSettings
 from hub.channel import Account, Channel
 from hub.destination import Destination, Target
 from hub.errors import ConfigError
@@ -350,6 +351,7 @@ class Settings(NamedTuple):
     sha256: str
     path: str | None
     warnings: tuple[str, ...]
+    attachments: AttachmentSettings = AttachmentSettings()
 
 
 class _Reader:
@@ -632,7 +634,7 @@ def _hub(reader: _Reader, document: Mapping[str, Any]) -> HubSettings:
     return reader.table("hub", HubSettings, table) or HubSettings()
 
 
-_SECTIONS = ("accounts", "destinations", "hub", "queues", "routes")
+_SECTIONS = ("accounts", "attachments", "destinations", "hub", "queues", "routes")
 
 
 def _sections(reader: _Reader, document: Mapping[str, Any]) -> None:
@@ -666,6 +668,7 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Set
     reader = _Reader(str(path or "environment"), os.environ if environment is None else environment)
     _sections(reader, document)
     hub = _hub(reader, document)
+    attachments = reader.table("attachments", AttachmentSettings, document.get("attachments", {}))
     queue_tables = _named(reader, document, "queues")
     queues = {
         name: made
@@ -704,4 +707,5 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Set
         digest,
         str(path) if path else None,
         tuple(reader.warnings),
+        attachments or AttachmentSettings(),
     )

@@ -1,13 +1,15 @@
 """Files by the API: uploaded, sent, fetched by a link that ends."""
 
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from hub.blobs import FolderBlobs, Kept, Opened, StoreAway
 from hub.ids import new_id, show_id
 from tests.apikit import Answered, Api, Client, api
 
@@ -46,6 +48,44 @@ async def test_what_is_uploaded_is_fetched_by_a_link(database_url: str) -> None:
             assert file.headers["Content-Disposition"].startswith("attachment")
             assert file.headers["X-Content-Type-Options"] == "nosniff"
             assert "sandbox" in file.headers["Content-Security-Policy"]
+
+
+class Elsewhere(FolderBlobs):
+    """A store whose files are not on this machine, and which may be away."""
+
+    away = False
+
+    async def open(self, sha256: str) -> Opened | None:
+        found = await super().open(sha256)
+        return found._replace(path=None) if found else None
+
+    async def keep_stream(self, pieces: AsyncIterable[bytes], max_bytes: int) -> Kept:
+        if self.away:
+            raise StoreAway("the bucket: no answer")
+        return await super().keep_stream(pieces, max_bytes)
+
+
+async def test_a_file_that_lies_elsewhere_is_passed_on(database_url: str, tmp_path: Path) -> None:
+    """The hub serves it under its own rules, piece by piece."""
+    async with api(database_url) as made:
+        made.core.media.blobs = Elsewhere(tmp_path)
+        client = await made.client("read", "reply")
+        link = await linked(client, (await upload(client, PICTURE * 9000)).json["id"])
+        async with made.http.get(made.base + link) as file:
+            assert await file.read() == PICTURE * 9000
+            assert file.headers["Content-Length"] == str(len(PICTURE * 9000))
+            assert file.headers["Content-Disposition"].startswith("attachment")
+
+
+async def test_an_upload_waits_for_a_store_that_is_away(database_url: str, tmp_path: Path) -> None:
+    """503, so that the client tries again; nothing is half stored."""
+    async with api(database_url) as made:
+        made.core.media.blobs = blobs = Elsewhere(tmp_path)
+        client = await made.client("read", "reply")
+        blobs.away = True
+        assert (await upload(client)).status == 503
+        blobs.away = False
+        assert (await upload(client)).status == 201
 
 
 async def test_a_bare_body_is_a_file_too(database_url: str) -> None:

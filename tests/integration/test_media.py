@@ -464,7 +464,7 @@ async def test_nothing_is_served_as_a_page(core: Any, content: bytes, served: st
     assert own is not None
     file = await core.media.open_attachment(own)
     disposition = file.headers["Content-Disposition"]
-    assert file.path.read_bytes() == content
+    assert file.file.path.read_bytes() == content
     assert file.headers["Content-Type"] == served
     assert file.headers["X-Content-Type-Options"] == "nosniff"
     assert "sandbox" in file.headers["Content-Security-Policy"]

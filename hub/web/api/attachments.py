@@ -10,6 +10,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from msgspec import Meta, Struct
 
 from hub.fetch import TooLarge
+from hub.media import Infected
 from hub.signing import check_link, sign_link
 from hub.store import api as rows
 from hub.web.body import BodyRefused
@@ -54,7 +55,7 @@ class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
     answer=Attachment,
     status=201,
     consumes="multipart/form-data",
-    problems=(400, 408, 413, 415, 503),
+    problems=(400, 408, 413, 415, 422, 503),
 )
 async def upload_attachment(call: Call[UploadQuery, Nothing]) -> Answer:
     """Upload a file to send.
@@ -80,6 +81,8 @@ async def upload_attachment(call: Call[UploadQuery, Nothing]) -> Answer:
             )
         except TooLarge as error:
             raise BodyRefused(413, "the file is too large") from error
+        except Infected as error:
+            raise Problem(422, "infected", error.detail) from error
     public = made.id or ""
     base = (call.core.settings.hub.public_url or "").rstrip("/")
     shown = Attachment(
@@ -210,4 +213,13 @@ async def get_attachment_content(call: Call[LinkQuery, Nothing]) -> web.StreamRe
     served = await call.core.media.open_attachment(own)
     if served is None:
         raise Problem(410, "file-gone", "the file is no longer kept")
-    return web.FileResponse(served.path, headers={**SECURITY_HEADERS, **served.headers})
+    headers = {**SECURITY_HEADERS, **served.headers}
+    if served.file.path is not None:
+        return web.FileResponse(served.file.path, headers=headers)
+    answer = web.StreamResponse(headers=headers)
+    answer.content_length = served.file.size_bytes
+    await answer.prepare(call.request)
+    async for piece in served.file.pieces:
+        await answer.write(piece)
+    await answer.write_eof()
+    return answer

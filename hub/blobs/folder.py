@@ -1,63 +1,21 @@
-"""Where files lie: content-addressed, whole or not at all."""
+"""Files in a folder, whole or not at all."""
 
 import asyncio
 import contextlib
 import hashlib
 import os
-import re
 import secrets
 import time
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO
 
-from hub.fetch import TooLarge
+from hub.blobs.contract import PIECE_BYTES, Kept, Opened, is_name, limited
 from hub.sniff import HEAD_BYTES
 
-__all__ = ["Blobs", "FolderBlobs", "Kept"]
+__all__ = ["FolderBlobs"]
 
 STALE_S = 24 * 3600.0
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-class Kept(NamedTuple):
-    """A file that is stored: *head* is how it starts."""
-
-    sha256: str
-    size_bytes: int
-    head: bytes
-
-
-class Blobs(Protocol):
-    """A store of files by their sha256 (lower-case hex)."""
-
-    async def keep(self, content: bytes) -> Kept:
-        """Store *content*; returns when it would survive a crash."""
-        ...
-
-    async def keep_stream(self, pieces: AsyncIterable[bytes], max_bytes: int) -> Kept:
-        """Store what *pieces* yields.
-
-        Raises:
-            TooLarge: it has more than *max_bytes*; nothing is kept.
-        """
-        ...
-
-    async def read(self, sha256: str) -> bytes | None:
-        """The whole file, or None when there is no such file."""
-        ...
-
-    def path(self, sha256: str) -> Path | None:
-        """Where the file can be served from; None when it is not on this machine."""
-        ...
-
-    async def remove(self, sha256: str) -> None:
-        """Forget the file."""
-        ...
-
-    async def sweep(self) -> int:
-        """Remove what crashed writers left; how many files."""
-        ...
 
 
 class _Draft:
@@ -103,6 +61,20 @@ def _place(folder: Path, sha256: str) -> Path:
     return folder / sha256[:2] / sha256[2:]
 
 
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    file = await asyncio.to_thread(path.open, "rb")
+    try:
+        while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+            yield piece
+    finally:
+        file.close()
+
+
 def _sync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -135,9 +107,7 @@ class FolderBlobs:
         """As :class:`Blobs` says."""
         draft = await asyncio.to_thread(_Draft, self._folder)
         try:
-            async for piece in pieces:
-                if draft.size + len(piece) > max_bytes:
-                    raise TooLarge(f"more than {max_bytes} bytes")
+            async for piece in limited(pieces, max_bytes):
                 await asyncio.to_thread(draft.write, piece)
             return await asyncio.to_thread(draft.finish)
         except BaseException:
@@ -146,19 +116,24 @@ class FolderBlobs:
 
     async def read(self, sha256: str) -> bytes | None:
         """As :class:`Blobs` says."""
-        path = self.path(sha256)
+        path = self._path(sha256)
         return await asyncio.to_thread(path.read_bytes) if path else None
 
-    def path(self, sha256: str) -> Path | None:
+    async def open(self, sha256: str) -> Opened | None:
         """As :class:`Blobs` says."""
-        if not _SHA256.fullmatch(sha256):
+        path = self._path(sha256)
+        if path is None:
             return None
+        head = await asyncio.to_thread(_head, path)
+        return Opened(path.stat().st_size, head, _pieces(path), path)
+
+    def _path(self, sha256: str) -> Path | None:
         path = _place(self._folder, sha256)
-        return path if path.is_file() else None
+        return path if is_name(sha256) and path.is_file() else None
 
     async def remove(self, sha256: str) -> None:
         """As :class:`Blobs` says."""
-        if (path := self.path(sha256)) is not None:
+        if (path := self._path(sha256)) is not None:
             await asyncio.to_thread(path.unlink, missing_ok=True)
 
     async def sweep(self) -> int:
