@@ -149,8 +149,8 @@ def settings_page() -> Iterator[str]:
     yield from ("# Settings", "", INTRODUCTION, "", "## `[hub]`: the process", "")
     yield from settings_table(settings.HubSettings)
     yield from ("", "## `[attachments]`: where files lie", "")
-    yield "In force after a restart. To move from a folder to a bucket, copy all of `data_dir/media` there but"
-    yield "for its folder `drafts`; the names stay."
+    yield "In force after a restart. To move from a folder to a bucket, copy all of `data_dir/media` there"
+    yield "but for its folder `drafts`; the names stay."
     yield ""
     yield from settings_table(AttachmentSettings)
     yield from ("", "## `[accounts.NAME]`: where customers write", "")
