@@ -21,7 +21,7 @@ MUCH = 1500
 STARTS_S, DIES_S = 10.0, 12.0
 """How long a killed process may take to be there again, and then to reach the point where it dies."""
 UNREACHED = frozenset({"reply.passive"})
-"""Points on ways that WeChat official accounts do not take."""
+"""Points on ways that the accounts of the trials do not take: none of them is in passive mode."""
 
 
 class Trial(NamedTuple):
