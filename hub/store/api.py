@@ -67,6 +67,7 @@ class ConversationFilter(NamedTuple):
     account: str | None = None
     tag: str | None = None
     before: tuple[datetime, UUID] | None = None
+    contact: UUID | None = None
 
 
 async def conversations(
@@ -80,6 +81,7 @@ async def conversations(
         "AND ($4::text IS NULL OR c.account = $4) "
         "AND ($5::text IS NULL OR c.tags @> to_jsonb(ARRAY[$5])) "
         "AND ($6::timestamptz IS NULL OR (c.updated_at, c.id) < ($6, $7::uuid)) "
+        "AND ($9::uuid IS NULL OR c.contact_id = $9) "
         "ORDER BY c.updated_at DESC, c.id DESC LIMIT $8",
         queues,
         wanted.state,
@@ -89,6 +91,7 @@ async def conversations(
         at,
         last,
         limit,
+        wanted.contact,
     )
 
 

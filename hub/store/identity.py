@@ -13,7 +13,21 @@ from hub.ids import new_id
 from hub.model import Address
 from hub.store.database import Database, Transaction
 
-__all__ = ["Claim", "Merged", "claim", "follow", "mend", "waiting"]
+__all__ = [
+    "Claim",
+    "Merged",
+    "addresses_of",
+    "claim",
+    "contact",
+    "follow",
+    "lock_merge",
+    "mend",
+    "merge_by_hand",
+    "merges_of",
+    "sees_all",
+    "undo",
+    "waiting",
+]
 
 MENDED = "interval '1 hour'"
 
@@ -79,6 +93,8 @@ async def follow(tx: Transaction, claim_id: int, at: datetime) -> Merged | None:
         held = await _locked(tx, (address, same))
     if held[address] == held[same]:
         return None
+    if await _was_undone(tx, held[address], held[same]):
+        return None  # a person knows better
     return await _merge(tx, held[address], held[same], row["account"], same, at)
 
 
@@ -96,7 +112,7 @@ async def _locked(tx: Transaction, addresses: Sequence[Address]) -> dict[Address
 
 
 async def _merge(
-    tx: Transaction, one: UUID, other: UUID, account: str, evidence: Address, at: datetime
+    tx: Transaction, one: UUID, other: UUID, account: str, evidence: Address | str, at: datetime
 ) -> Merged:
     """The older contact takes over the addresses and conversations of the younger one.
 
@@ -122,7 +138,9 @@ async def _merge(
         kept,
         gone,
         account,
-        f"{evidence.scheme}:{evidence.scope}:{evidence.value}",
+        evidence
+        if isinstance(evidence, str)
+        else f"{evidence.scheme}:{evidence.scope}:{evidence.value}",
         _ids(moved),
         _ids(homes),
         at,
@@ -130,11 +148,122 @@ async def _merge(
     return Merged(kept, gone, len(homes))
 
 
+# --- by hand ----------------------------------------------------------------------------------------
+
+
+async def contact(db: Database | Transaction, contact_id: UUID) -> Any | None:
+    """The contact: id, name, created_at."""
+    rows = await db.fetch("SELECT id, name, created_at FROM contacts WHERE id = $1", contact_id)
+    return rows[0] if rows else None
+
+
+async def addresses_of(db: Database | Transaction, contact_id: UUID) -> list[Any]:
+    """Where the contact is reached: scheme, scope, value, name."""
+    return await db.fetch(
+        "SELECT scheme, scope, value, name FROM addresses WHERE contact_id = $1 "
+        "ORDER BY scheme, scope, value",
+        contact_id,
+    )
+
+
+async def merges_of(db: Database | Transaction, contact_id: UUID) -> list[Any]:
+    """The merges that the contact had a part in, the newest first."""
+    return await db.fetch(
+        "SELECT id, kept_id, gone_id, account, evidence, at, undone_at FROM contact_merges "
+        "WHERE kept_id = $1 OR gone_id = $1 ORDER BY at DESC, id DESC LIMIT 100",
+        contact_id,
+    )
+
+
+async def sees_all(
+    db: Database | Transaction, queues: Sequence[str] | None, contact_id: UUID, *, all_: bool
+) -> bool:
+    """Whether the contact has a conversation in *queues* (None: any); with *all_*, none elsewhere."""
+    if queues is None:
+        return True
+    rows = await db.fetch(
+        "SELECT count(*) FILTER (WHERE queue = ANY($2::text[])) AS seen, count(*) AS total "
+        "FROM conversations WHERE contact_id = $1",
+        contact_id,
+        list(queues),
+    )
+    seen, total = rows[0]["seen"], rows[0]["total"]
+    return bool(seen and (not all_ or seen == total))
+
+
+async def merge_by_hand(
+    tx: Transaction, one: UUID, other: UUID, by: str, evidence: str, at: datetime
+) -> Merged | None:
+    """Make one contact of two because a person says so; None: there are no such two."""
+    both = sorted({one, other}, key=lambda each: each.bytes)
+    await tx.fetch(
+        "SELECT FROM addresses WHERE contact_id = ANY($1::uuid[]) "
+        "ORDER BY scheme, scope, value FOR UPDATE",
+        both,
+    )
+    rows = await tx.fetch("SELECT id FROM contacts WHERE id = ANY($1::uuid[])", both)
+    groups = await tx.fetch(
+        "SELECT 1 FROM conversations WHERE contact_id = ANY($1::uuid[]) AND is_group LIMIT 1", both
+    )
+    if len(rows) < 2 or groups:
+        return None
+    return await _merge(tx, one, other, by, evidence, at)
+
+
+async def lock_merge(tx: Transaction, merge_id: UUID) -> Any | None:
+    """A merge, locked."""
+    rows = await tx.fetch("SELECT * FROM contact_merges WHERE id = $1 FOR UPDATE", merge_id)
+    return rows[0] if rows else None
+
+
+async def undo(tx: Transaction, merge: Any, at: datetime) -> list[UUID] | None:
+    """Give the younger contact back what came from it, and what was said there since.
+
+    The conversations that moved; None: the merge is undone already, or one of the two has gone into
+    another contact meanwhile.
+    """
+    later = await tx.fetch(
+        "SELECT 1 FROM contact_merges WHERE undone_at IS NULL AND id <> $1 AND gone_id = ANY($2::uuid[])",
+        merge["id"],
+        [merge["kept_id"], merge["gone_id"]],
+    )
+    if merge["undone_at"] is not None or later:
+        return None
+    back = await tx.fetch(
+        "UPDATE addresses SET contact_id = $1 WHERE contact_id = $2 AND id = ANY($3::uuid[]) "
+        "RETURNING scheme, scope, value",
+        merge["gone_id"],
+        merge["kept_id"],
+        merge["addresses"],
+    )
+    moved = await tx.fetch(
+        "UPDATE conversations c SET contact_id = $1 WHERE contact_id = $2 AND (id = ANY($3::uuid[]) "
+        "OR EXISTS (SELECT 1 FROM unnest($4::text[], $5::text[], $6::text[]) AS u (scheme, scope, value) "
+        "WHERE (c.address_scheme, c.address_scope, c.address_value) = (u.scheme, u.scope, u.value))) "
+        "RETURNING id",
+        merge["gone_id"],
+        merge["kept_id"],
+        merge["conversations"],
+        *([row[name] for row in back] for name in ("scheme", "scope", "value")),
+    )
+    await tx.fetch("UPDATE contact_merges SET undone_at = $2 WHERE id = $1", merge["id"], at)
+    return _ids(moved)
+
+
+async def _was_undone(tx: Transaction, one: UUID, other: UUID) -> bool:
+    rows = await tx.fetch(
+        "SELECT 1 FROM contact_merges WHERE undone_at IS NOT NULL "
+        "AND kept_id = ANY($1::uuid[]) AND gone_id = ANY($1::uuid[]) LIMIT 1",
+        [one, other],
+    )
+    return bool(rows)
+
+
 async def mend(db: Database) -> int:
     """Lead conversations that were made while their contact was merged to the one that was kept."""
     rows = await db.fetch(
         "UPDATE conversations c SET contact_id = m.kept_id FROM contact_merges m "
-        f"WHERE c.contact_id = m.gone_id AND m.at > now() - {MENDED} RETURNING c.id"
+        f"WHERE c.contact_id = m.gone_id AND m.undone_at IS NULL AND m.at > now() - {MENDED} RETURNING c.id"
     )
     return len(rows)
 

@@ -33,6 +33,7 @@ _REASONS: Mapping[int, str] = {
     503: "Not now; see Retry-After",
 }
 _TAGS: Mapping[str, str] = {
+    "Contacts": "People and groups; several addresses of one person.",
     "Queues": "Lines of work: what waits in each, pause and resume.",
     "Conversations": "One contact, group or mail thread with one account over time.",
     "Messages": "What was said; and saying something.",

@@ -34,6 +34,10 @@ EXPECTED = {
     "POST /v1/deliveries/replay": "admin",
     "POST /v1/destinations/{name}/restore": "admin",
     "POST /v1/destinations/{name}/test": "admin",
+    "GET /v1/contacts/{id}": "read",
+    "POST /v1/contacts/{id}/merge": "reply",
+    "POST /v1/contacts/{id}/unmerge": "reply",
+    "POST /v1/conversations/{id}/typing": "reply",
     "GET /v1/queues": "read",
     "POST /v1/queues/{name}/pause": "admin",
     "POST /v1/queues/{name}/resume": "admin",
@@ -52,8 +56,16 @@ BODIES = {
     "POST /v1/conversations/{id}/messages": {"text": "hi"},
     "POST /v1/messages": {"account": "shop", "to": {"scheme": "test", "value": "x"}, "text": "hi"},
     "POST /v1/deliveries/replay": {"destination": "desk"},
+    "POST /v1/contacts/{id}/merge": {"other": show_id("cnt", new_id()), "evidence": "said so"},
+    "POST /v1/contacts/{id}/unmerge": {"merge": show_id("mrg", new_id())},
 }
-PREFIXES = {"conversations": "cnv", "messages": "msg", "deliveries": "dlv", "attachments": "att"}
+PREFIXES = {
+    "contacts": "cnt",
+    "conversations": "cnv",
+    "messages": "msg",
+    "deliveries": "dlv",
+    "attachments": "att",
+}
 OTHERS = {"{type}": "message.received", "{file}": "docs.css", "{name}": "desk"}
 
 
@@ -93,7 +105,9 @@ async def ids_of(made: Api, client: Client) -> dict[str, str]:
         attachment,
         read_id("msg", message),
     )
+    contact = (await client.get(f"/v1/conversations/{conversation}")).json["contact"]["id"]
     return {
+        "contacts": contact,
         "conversations": conversation,
         "messages": message,
         "deliveries": delivery,
@@ -153,7 +167,7 @@ async def test_what_belongs_to_another_queue_is_not_there(database_url: str) -> 
                 answer = await foreign.call(route.method, path_of(route, ids), body)
                 assert "secret-of-inbox" not in answer.text
                 if answer.status != 201:  # an upload is the caller's own
-                    shown = re.search(r"(cnv|msg|dlv|att)_\w{26}", answer.text)
+                    shown = re.search(r"(cnt|cnv|msg|dlv|att)_\w{26}", answer.text)
                     assert shown is None, name_of(route)
         rows = await made.core.db.fetch("SELECT FROM deliveries WHERE state = 2")
         assert rows  # and nothing was replayed

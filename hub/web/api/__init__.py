@@ -3,6 +3,7 @@
 from hub.web.api import (
     accounts,
     attachments,
+    contacts,
     conversations,
     deliveries,
     documents,
@@ -19,6 +20,7 @@ __all__ = ["ROUTES"]
 
 _MODULES = (
     conversations,
+    contacts,
     messages,
     openings,
     tracing,

@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from hub.conversations import change as write_change
 from hub.core import Core
+from hub.ids import read_id
 from hub.store import Transaction
 from hub.store import api as rows
 from hub.web.cursors import Recent, read_cursor, show_cursor
@@ -36,6 +37,9 @@ class ConversationQuery(Struct, frozen=True, forbid_unknown_fields=True):
     queue: Annotated[str | None, Meta(description="Only of this queue")] = None
     account: Annotated[str | None, Meta(description="Only of this account")] = None
     tag: Annotated[str | None, Meta(description="Only with this tag")] = None
+    contact: Annotated[
+        str | None, Meta(description="Only of this contact, over all channels (cnt_…)")
+    ] = None
     after: Cursor | None = None
     limit: Limit = 50
 
@@ -58,7 +62,12 @@ async def list_conversations(call: Call[ConversationQuery, Nothing]) -> Conversa
     if asked.after is not None:
         place = read_cursor(asked.after, Recent, "after")
         before = (place.at, _uuid(place.id))
-    wanted = rows.ConversationFilter(asked.state, asked.queue, asked.account, asked.tag, before)
+    contact = None if asked.contact is None else read_id("cnt", asked.contact)
+    if asked.contact is not None and contact is None:
+        raise invalid("wants an id such as cnt_…", parameter="contact")
+    wanted = rows.ConversationFilter(
+        asked.state, asked.queue, asked.account, asked.tag, before, contact
+    )
     found = await rows.conversations(call.core.db, call.queues, wanted, page_size(asked.limit))
     page, more = found[: asked.limit], len(found) > asked.limit
     following = show_cursor(Recent(page[-1]["updated_at"], page[-1]["id"].hex)) if more else None

@@ -1,0 +1,94 @@
+"""Contacts by the API: merged with evidence, undone, and their conversations over all channels."""
+
+import json
+from typing import Any
+
+from hub.store import identity
+from hub.store.identity import Claim
+from tests.apikit import Api, api
+from tests.corekit import Address, settings_for
+
+
+async def two(hub: Api) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Conversations of two strangers, the older first."""
+    await hub.say({"id": "1", "from": "ann", "name": "Ann", "text": "hello"})
+    await hub.say({"id": "2", "from": "ann@home", "text": "it is me again"}, account="mail")
+    admin = await hub.client()
+    found = (await admin.get("/v1/conversations")).json["items"]
+    second, first = found
+    return first, second
+
+
+async def test_merge_and_undo(database_url: str) -> None:
+    """Both conversations are one person's; undone, each has its own again, also what came since."""
+    settings = settings_for("http://127.0.0.1:9/hook", accounts=("shop", "mail"))
+    async with api(database_url, settings) as hub:
+        first, second = await two(hub)
+        admin = await hub.client()
+        older, younger = first["contact"]["id"], second["contact"]["id"]
+        body = {"other": older, "evidence": "she told me"}
+        merged = (await admin.post(f"/v1/contacts/{younger}/merge", body)).json
+        assert (merged["id"], merged["name"]) == (older, "Ann")
+        assert [one["value"] for one in merged["addresses"]] == ["ann", "ann@home"]
+        (merge,) = merged["merges"]
+        assert (merge["by"], merge["evidence"]) == ("token desk", "she told me")
+        listed = (await admin.get("/v1/conversations", contact=older)).json["items"]
+        assert {one["account"] for one in listed} == {"shop", "mail"}
+        events = await hub.core.db.fetch(
+            "SELECT body FROM events WHERE type = 'conversation.updated'"
+        )
+        told = json.loads(events[-1]["body"])["data"]["conversation"]
+        assert (told["id"], told["contact"]["id"]) == (second["id"], older)
+
+        await hub.say(
+            {"id": "3", "from": "ann@home", "thread": "new", "text": "more"}, account="mail"
+        )
+        asked = {"merge": merge["id"]}
+        alone = (await admin.post(f"/v1/contacts/{older}/unmerge", asked)).json
+        assert [one["value"] for one in alone["addresses"]] == ["ann"]
+        again = (await admin.get("/v1/conversations", contact=younger)).json["items"]
+        assert len(again) == 2
+        assert (await admin.post(f"/v1/contacts/{older}/unmerge", asked)).status == 409
+
+        async def claim(tx: Any) -> None:
+            address = Address("test", "", "ann")
+            await identity.claim(tx, [Claim("shop", address, Address("test", "", "ann@home"))])
+
+        await hub.core.db.transaction(claim)
+        (own,) = await identity.waiting(hub.core.db)
+        follow = await hub.core.db.transaction(
+            lambda tx: identity.follow(tx, own, hub.core.clock())
+        )
+        assert follow is None, "what a person has undone stays undone"
+
+
+async def test_merging_needs_sight_of_everything(database_url: str) -> None:
+    """A token of one queue neither sees nor changes whom another queue talks to."""
+    async with api(database_url) as hub:
+        await hub.say({"id": "1", "from": "ann", "text": "hello"})
+        await hub.say({"id": "2", "from": "bob", "text": "hello"})
+        admin = await hub.client()
+        ann, bob = (
+            one["contact"]["id"] for one in (await admin.get("/v1/conversations")).json["items"]
+        )
+        foreign = await hub.client("reply", "read", queues=["sales"])
+        assert (await foreign.get(f"/v1/contacts/{ann}")).status == 404
+        body = {"other": bob, "evidence": "x"}
+        assert (await foreign.post(f"/v1/contacts/{ann}/merge", body)).status == 404
+        await hub.core.db.fetch("UPDATE conversations SET queue = 'sales' WHERE thread_key = 'bob'")
+        for one, other in ((ann, bob), (bob, ann)):
+            asked = {"other": other, "evidence": "x"}
+            assert (await foreign.post(f"/v1/contacts/{one}/merge", asked)).status == 404
+        same = {"other": ann, "evidence": "x"}
+        assert (await admin.post(f"/v1/contacts/{ann}/merge", same)).status == 422
+
+
+async def test_a_group_is_never_merged(database_url: str) -> None:
+    """It is no person."""
+    async with api(database_url) as hub:
+        await hub.say({"id": "1", "from": "ann", "text": "hello"})
+        await hub.say({"id": "2", "from": "bob", "thread": "team", "group": True, "text": "hello"})
+        admin = await hub.client()
+        ids = [one["contact"]["id"] for one in (await admin.get("/v1/conversations")).json["items"]]
+        body = {"other": ids[1], "evidence": "x"}
+        assert (await admin.post(f"/v1/contacts/{ids[0]}/merge", body)).status == 409
