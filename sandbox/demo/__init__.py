@@ -13,6 +13,7 @@ from typing import TypeVar
 from sandbox.demo.mail import SHOP_ADDRESS, MailPart
 from sandbox.demo.onebot import OneBotPart
 from sandbox.demo.part import DemoPart, DemoPorts, DemoSecrets, Place, account_toml, quoted
+from sandbox.demo.qq import QqPart
 from sandbox.demo.wechat import WeChatPart
 from sandbox.demo.wechat_kefu import KefuPart
 from sandbox.demo.wecom import WeComPart
@@ -35,7 +36,14 @@ __all__ = [
 README = Path(__file__).resolve().parents[2] / "README.md"
 """Shown on the page where the checkout has it; an installed package has none."""
 
-PARTS: tuple[type[DemoPart], ...] = (WeChatPart, KefuPart, WeComPart, OneBotPart, MailPart)
+PARTS: tuple[type[DemoPart], ...] = (
+    WeChatPart,
+    KefuPart,
+    WeComPart,
+    QqPart,
+    OneBotPart,
+    MailPart,
+)
 """The platforms of the demo; their apps stand on the phones in this order."""
 
 AnyPart = TypeVar("AnyPart", bound=DemoPart)

@@ -13,7 +13,7 @@ from aiohttp import web
 from sandbox.files import File
 from sandbox.http import only_loopback, serve
 from sandbox.journal import Clock, Journal
-from sandbox.phones import Bubble, samples
+from sandbox.phones import Bubble, samples, switch_routes
 from sandbox.qq import events
 from sandbox.qq.api import QqApi
 from sandbox.qq.chats import Chats
@@ -22,6 +22,7 @@ from sandbox.qq.files import Files
 from sandbox.qq.gateway import Gateway
 from sandbox.qq.push import Pusher, PushResult
 from sandbox.qq.signing import Signer
+from sandbox.qq.switches import qq_board
 from sandbox.qq.tokens import TokenDesk
 from sandbox.wechat.faults import Fault, FaultBox, FaultKind
 
@@ -90,7 +91,8 @@ class QqSimulator:
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
         """Listen; port 0 picks a free one."""
         app = web.Application(middlewares=[only_loopback], client_max_size=MAX_REQUEST_BYTES)
-        app.add_routes([*self.api.routes(), *self.gateway.routes()])
+        switches = switch_routes(qq_board(self))
+        app.add_routes([*self.api.routes(), *self.gateway.routes(), *switches])
         self._runner, self.port = await serve(app, host, port)
         self.api.base = self.api_base
 
