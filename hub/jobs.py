@@ -83,6 +83,13 @@ class Jobs:
             return False
         return True
 
+    async def waiting(self) -> int | None:
+        """How many jobs wait; None: Redis is away."""
+        try:
+            return int(await asyncio.shield(self._redis.zcard(QUEUE)))
+        except Exception:
+            return None
+
     async def run(self, jobs: Sequence[Job], crons: Sequence[Cron]) -> None:
         """Run a worker until cancelled, or until Redis fails it; then start it again."""
         redis = connect(self._url)

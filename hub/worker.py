@@ -32,7 +32,7 @@ from hub.routing import Loads, router_of
 from hub.store import Transaction
 from hub.supervise import keep_running
 
-__all__ = ["SERVICES", "run"]
+__all__ = ["SERVICES", "ask_for_files", "run"]
 
 SERVICES = ("ingest", "deliver", "reply", "listen", "agents", "jobs")
 """What a worker may do; a process does all of it unless told otherwise."""
@@ -40,6 +40,9 @@ SERVICES = ("ingest", "deliver", "reply", "listen", "agents", "jobs")
 FIFTHS = set(range(0, 60, 5))
 STOP_S = 12.0
 RETIRE_S = 2 * 3600
+FILES_HERE = 8
+"""So many files are fetched at once without Redis; arq runs as many jobs."""
+LONG_QUEUE = 100
 
 _log = structlog.get_logger("hub.worker")
 
@@ -116,12 +119,23 @@ async def _fetch_when_rung(core: Core, jobs: Jobs) -> None:
     """Ask for the files of new messages as soon as they are filed; platforms keep them briefly."""
     while True:
         await core.bells.wait("media", 30.0)
-        await _ask_for_files(core, jobs)
+        await ask_for_files(core, jobs)
 
 
-async def _ask_for_files(core: Core, jobs: Jobs) -> None:
-    for attachment in await media.due(core.db):
-        await jobs.enqueue("fetch_file", str(attachment))
+async def ask_for_files(core: Core, jobs: Jobs) -> None:
+    """Have the files fetched that are due: by any worker, or by this one while Redis is away.
+
+    What waits is asked for again and again, so a queue that is long already is left alone.
+    """
+    due = await media.due(core.db)
+    waiting = await jobs.waiting() if due else 0
+    if waiting is None:
+        async with asyncio.TaskGroup() as group:
+            for attachment in due[:FILES_HERE]:
+                group.create_task(media.fetch_pending(core, attachment))
+    elif waiting < LONG_QUEUE:
+        for attachment in due:
+            await jobs.enqueue("fetch_file", str(attachment))
 
 
 def _jobs(core: Core) -> list[Job]:
@@ -135,7 +149,7 @@ def _crons(core: Core, jobs: Jobs, deliverer: Deliverer) -> list[Cron]:
     async def sweep() -> None:
         for kind in ("ingest", "deliver", "reply"):
             core.bells.ring(kind)
-        await _ask_for_files(core, jobs)
+        await ask_for_files(core, jobs)
 
     async def expire() -> None:
         while await deliverer.expire():

@@ -24,11 +24,13 @@ from hub.destination import Destination, Target
 from hub.errors import Ambiguous, BadCredentials, RecipientGone, Rejected, Unreachable, Unsupported
 from hub.fetch import ON_PREMISE, Fetcher, Forbidden, TooLarge
 from hub.ids import new_id, read_id, show_id
+from hub.jobs import Jobs
 from hub.media import Media, due, fetch_pending
 from hub.model import Attachment, ReplyAttachment
 from hub.settings import DestinationPlan, HubSettings, Settings
 from hub.sniff import sniff, true_type
 from hub.store import Database
+from hub.worker import LONG_QUEUE, ask_for_files
 from outbound.helpdesks.webhook import WebhookCourier
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 100
@@ -304,6 +306,28 @@ async def test_a_job_that_lost_its_claim_writes_nothing(core: Any, source: Sourc
     await late
     assert (await row_of(core, attachment))["size_bytes"] == len(PNG)
     assert len(await told(core)) == 1
+
+
+async def test_without_redis_files_are_fetched_all_the_same(core: Any) -> None:
+    """Platforms keep them for three days; nobody knows for how long Redis is away."""
+    waiting = [await arrived(core) for _ in range(3)]
+    jobs = Jobs("redis://127.0.0.1:1/0")
+    await ask_for_files(core, jobs)
+    await jobs.close()
+    states = [(await row_of(core, one))["state"] for one in waiting]
+    assert states == ["stored"] * 3
+
+
+async def test_what_waits_long_is_not_asked_for_without_end(core: Any, redis_url: str) -> None:
+    """While a platform's file server hangs, the sweep comes by every few seconds."""
+    for _ in range(30):
+        await arrived(core)
+    jobs = Jobs(redis_url)
+    before = await jobs.waiting() or 0
+    for _ in range(20):
+        await ask_for_files(core, jobs)
+    assert (await jobs.waiting() or 0) - before <= LONG_QUEUE + 30
+    await jobs.close()
 
 
 def wrapped(outer: Exception, inner: Exception) -> Exception:
