@@ -47,6 +47,7 @@ from hub.replies.records import (
 from hub.replies.restraint import Paced
 from hub.store import AWAY, outbox, replies
 from hub.store import drafts as draft_rows
+from hub.store.inbox import short_key
 
 __all__ = ["LaneRun", "Ready"]
 
@@ -444,11 +445,23 @@ class LaneRun:
             return
         if receipt is None or receipt.status == "unknown":
             return
+        if await self._is_of_another(message, receipt):  # two replies had the same words
+            _log.info("not_reconciled", account=self._lane.account, error="of another message")
+            return
         if receipt.status == "failed":
             tried = Try(message, row, draft, row["tries"], row["allowance_id"])
             await self._later(tried, Unreachable("the platform never got it"), refund=True)
         await self._holder.took(message, row, receipt)
         raise Changed
+
+
+    async def _is_of_another(self, message: Any, receipt: Receipt) -> bool:
+        """Whether what the platform names is known to be another message of ours."""
+        if not receipt.external_id:
+            return False
+        key = self._lane.account, short_key(receipt.external_id)
+        owner = (await outbox.outbound_of(self._core.db, [key])).get(key)
+        return owner is not None and owner != message["id"]
 
 
 def _stored(message: Any) -> Stored | None:

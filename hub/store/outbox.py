@@ -256,12 +256,12 @@ async def insert_receipts(
 
 
 async def outbound_of(
-    tx: Transaction, external_ids: Sequence[tuple[str, str]]
+    reader: Reader, external_ids: Sequence[tuple[str, str]]
 ) -> Mapping[tuple[str, str], UUID]:
     """Which outbound message each (account, external id) pair belongs to."""
     if not external_ids:
         return {}
-    rows = await tx.fetch(
+    rows = await reader.fetch(
         "SELECT u.account, u.external_id, m.id FROM unnest($1::text[], $2::text[]) "
         "AS u (account, external_id) "
         "JOIN message_ids i ON i.account = u.account AND i.external_id = u.external_id "

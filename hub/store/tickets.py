@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from hub.destination import Heard, Ticket
+from hub.destination import Heard, HeardFile, Ticket
 from hub.store.database import Database, Transaction
 from hub.text import clean
 
@@ -334,7 +334,20 @@ async def enter(
 
 
 def _body(one: Heard) -> str:
-    return clean(msgspec.json.encode(one).decode().replace("\\u0000", ""))
+    """*one* as JSON without what PostgreSQL refuses in it."""
+    kept = {
+        name: clean(value) if isinstance(value := getattr(one, name), str) else value
+        for name in Heard.__struct_fields__
+    }
+    files = [
+        HeardFile(
+            url=clean(file.url),
+            filename=clean(file.filename),
+            mime_type=clean(file.mime_type) if file.mime_type else None,
+        )
+        for file in one.files
+    ]
+    return msgspec.json.encode({**kept, "files": files}).decode()
 
 
 class Waiting(NamedTuple):

@@ -22,7 +22,7 @@ from hub.ids import show_id
 from hub.model import Draft, Receipt
 from hub.replies import cancel, resend
 from hub.store import Database
-from tests.support.replies import QUICK, World, acting, until, until_status
+from tests.support.replies import QUICK, World, acting, failing, until, until_status
 
 
 @pytest.fixture
@@ -160,6 +160,34 @@ async def test_a_platform_that_can_be_asked_settles_it(db: Database) -> None:
 
     assert world.platform.texts() == ["one"]
     assert await world.told(message) == ["queued", "unknown", "sent"]
+
+
+async def test_another_message_of_the_same_words_settles_nothing(db: Database) -> None:
+    """The platform finds the first "ok" when it is asked about the second one."""
+    world = World(db, asking=True)
+    conversation = await world.conversation()
+    pace = QUICK._replace(unknown_stands_s=30.0)
+    found: list[str] = []
+
+    async with world.serving(pace):
+        first = await world.reply(conversation, "ok")
+        await until_status(world, first, "sent")
+        known = (await world.body(first))["external_id"]
+
+        async def reconcile(draft: Draft) -> Receipt | None:
+            found.append(known)
+            return Receipt(status="sent", external_id=known)
+
+        world.platform.reconcile_script = reconcile
+        world.platform.script = failing(world, Ambiguous("lost on the way"))
+        second = await world.reply(conversation, "ok")
+
+        async def asked_twice() -> bool:
+            return len(found) > 1
+
+        await until(asked_twice)
+
+    assert await world.status(second) == "unknown"
 
 
 async def test_what_never_arrived_is_sent_again(db: Database) -> None:
