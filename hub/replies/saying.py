@@ -454,7 +454,6 @@ class LaneRun:
         await self._holder.took(message, row, receipt)
         raise Changed
 
-
     async def _is_of_another(self, message: Any, receipt: Receipt) -> bool:
         """Whether what the platform names is known to be another message of ours."""
         if not receipt.external_id:

@@ -7,13 +7,20 @@ __all__ = ["FEED_DAYS", "forget_keys", "forgotten_files", "retire"]
 BATCH = 1000
 FEED_DAYS = 30
 
+RETIRED = (
+    '{"text": "[no longer kept]", "html": null, "subject": null, "attachments": [], "location": null, '
+    '"choice": null, "extra": {"retired": true}}'
+)
+"""What a message says once it is too old to be kept; who said it when stays."""
+
 _STEPS = {
     "raw bodies": "UPDATE inbox SET body = NULL, headers = '{}' WHERE id IN (SELECT id FROM inbox "
     "WHERE state = 1 AND body IS NOT NULL AND received_at < now() - $1::int * interval '1 day' LIMIT $2) "
     "RETURNING id",
-    "messages": "UPDATE messages SET body = '{}', reply_context = '{}', error = NULL WHERE id IN ("
-    "SELECT id FROM messages WHERE body <> '{}' AND created_at < now() - $1::int * interval '1 day' "
-    "LIMIT $2) RETURNING id",
+    "messages": f"UPDATE messages SET body = body || '{RETIRED}', reply_context = '{{}}' WHERE id IN ("
+    "SELECT id FROM messages WHERE body->'extra'->'retired' IS NULL "
+    "AND created_at < now() - $1::int * interval '1 day' AND (status IS NULL "
+    "OR status NOT IN ('queued', 'sending', 'held', 'unknown')) LIMIT $2) RETURNING id",
     "notices": "UPDATE notices SET body = '{}' WHERE id IN (SELECT id FROM notices "
     "WHERE body <> '{}' AND created_at < now() - $1::int * interval '1 day' LIMIT $2) RETURNING id",
     "drafts": "DELETE FROM drafts WHERE id IN (SELECT d.id FROM drafts d JOIN messages m "

@@ -5,6 +5,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from hub.store.housekeeping import retire
 from hub.web.openapi import openapi
 from tests.apikit import Api, Client, api
 
@@ -191,3 +192,20 @@ async def test_replies_that_wait_for_a_word_are_listed(database_url: str) -> Non
         assert (await foreign.get("/v1/messages", status="unknown")).json["items"] == []
         assert (await client.get("/v1/messages")).status == 422
         assert (await client.get("/v1/messages", status="unknown", after="x")).status == 422
+
+
+async def test_what_is_too_old_to_be_kept_can_still_be_listed(database_url: str) -> None:
+    """Who wrote when stays, what was said goes; a reply that waits is not touched."""
+    async with api(database_url) as made:
+        await made.say(HELLO)
+        client = await made.client("read", "reply")
+        conversation = await only(client, "/v1/conversations")
+        path = f"/v1/conversations/{conversation['id']}/messages"
+        assert (await client.post(path, {"text": "hi"})).status == 202
+        await made.core.db.fetch("UPDATE messages SET created_at = now() - interval '1 year'")
+        first = await retire(made.core.db, 180)
+        assert (first["messages"], (await retire(made.core.db, 180))["messages"]) == (1, 0)
+        listed = (await client.get(path)).json["items"]
+        assert [one["text"] for one in listed] == ["hi", "[no longer kept]"]
+        for one in listed:
+            fits(made, one, "Message")
