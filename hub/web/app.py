@@ -86,6 +86,11 @@ def make_app(
         app.router.add_get("/ready", health.ready)
     callbacks.cleanup_ctx.append(health.watch)
     callbacks.on_shutdown.append(health.note_stop)
+
+    async def let_sockets_go(_app: web.Application) -> None:
+        await endpoint.sockets.close()
+
+    callbacks.on_shutdown.append(let_sockets_go)
     routes = _serve_api(core, admin, bodies, metrics)
     return Web(callbacks, admin, endpoint, health, metrics, routes)
 

@@ -17,7 +17,7 @@ from hub.intake import Overloaded
 from hub.model import InboundEvent
 from hub.web.body import BodyReader, BodyRefused
 from hub.web.callbacks import MAX_CALLBACK_BYTES, answer_callback, find_desk
-from hub.web.sockets import serve_socket
+from hub.web.sockets import OpenSockets, serve_socket
 
 if TYPE_CHECKING:
     from hub.accounts import RunningAccount
@@ -67,6 +67,7 @@ class IntakeEndpoint:
         self._bodies = bodies
         self._await_reply = await_reply
         self._emit_for = emit_for
+        self.sockets = OpenSockets()
         self.counts: Counter[tuple[str, str]] = Counter()
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -209,7 +210,9 @@ class IntakeEndpoint:
         self.counts[name, "socket"] += 1
         emit = self._emit_for(name, plan.channel.key)
         try:
-            return await serve_socket(request, running.socket, emit, _headers(request))
+            return await serve_socket(
+                request, running.socket, emit, _headers(request), self.sockets
+            )
         except NotAuthentic:
             return self._end(name, "not_authentic", 403, b"forbidden")
 

@@ -1,5 +1,6 @@
 """WebSockets that platforms and visitors open to us."""
 
+import asyncio
 from collections.abc import Mapping
 
 import structlog
@@ -7,10 +8,11 @@ from aiohttp import WSMsgType, web
 
 from hub.channel import Emit, NotAuthentic, Socket
 
-__all__ = ["serve_socket"]
+__all__ = ["OpenSockets", "serve_socket"]
 
 MAX_FRAME_BYTES = 1 << 20
 HEARTBEAT_S = 30.0
+GOING_AWAY = 1001
 
 _log = structlog.get_logger("hub.web.sockets")
 
@@ -58,8 +60,30 @@ class _Connection:
         await self.socket.close(code=code)
 
 
+class OpenSockets:
+    """The sockets of one process; they would hold up its end, since nobody else closes them."""
+
+    def __init__(self) -> None:
+        self._open: set[_Connection] = set()
+
+    def add(self, connection: _Connection) -> None:
+        self._open.add(connection)
+
+    def discard(self, connection: _Connection) -> None:
+        self._open.discard(connection)
+
+    async def close(self) -> None:
+        """Tell everybody that this process goes; what they have sent is still stored."""
+        ends = [one.close(GOING_AWAY) for one in self._open if one.open]
+        await asyncio.gather(*ends, return_exceptions=True)
+
+
 async def serve_socket(
-    request: web.BaseRequest, part: Socket, emit: Emit, headers: Mapping[str, str]
+    request: web.BaseRequest,
+    part: Socket,
+    emit: Emit,
+    headers: Mapping[str, str],
+    sockets: OpenSockets,
 ) -> web.StreamResponse:
     """Run *part* on the connection until it ends.
 
@@ -68,6 +92,7 @@ async def serve_socket(
     """
     most: int = getattr(part, "max_frame_bytes", MAX_FRAME_BYTES)
     connection = _Connection(request, headers, most)
+    sockets.add(connection)
     try:
         await part.serve(connection, emit)
     except NotAuthentic:
@@ -81,4 +106,6 @@ async def serve_socket(
         await connection.close(1011)
     else:
         await connection.close()
+    finally:
+        sockets.discard(connection)
     return connection.socket
