@@ -39,12 +39,16 @@ State = Literal["open", "pending", "resolved"]
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """An event as it leaves: *body* is frozen when the event is made, so a repeat is identical."""
+    """An event as it leaves: *body* is frozen when the event is made, so a repeat is identical.
+
+    *trace* is the W3C trace context (``traceparent``): its trace id is the message's own number.
+    """
 
     id: str
     type: str
     body: bytes
     replayed: bool = False
+    trace: str | None = None
 
 
 class OutCall(Struct, frozen=True, kw_only=True):

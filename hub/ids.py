@@ -10,7 +10,7 @@ import time
 from datetime import datetime
 from uuid import UUID
 
-__all__ = ["first_id", "new_id", "read_id", "show_id"]
+__all__ = ["first_id", "new_id", "read_id", "read_trace", "show_id", "trace_parent"]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
@@ -42,6 +42,26 @@ def show_id(prefix: str, value: UUID) -> str:
     number = value.int
     pairs = [_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)]
     return f"{prefix}_{''.join(pairs)}"
+
+
+def trace_parent(message_id: UUID, event_id: UUID) -> str:
+    """The ``traceparent`` of an event about a message (https://www.w3.org/TR/trace-context/).
+
+    The trace id is the message's id, as 32 hexadecimal digits: all that happens to a message is one trace.
+    """
+    return f"00-{message_id.hex}-{event_id.hex[16:]}-01"
+
+
+def read_trace(text: str) -> UUID | None:
+    """The message behind a trace id or a whole ``traceparent``, or None."""
+    parts = text.strip().split("-")
+    number = parts[1] if len(parts) == 4 else parts[0]
+    if len(parts) not in (1, 4) or len(number) != 32:
+        return None
+    try:
+        return UUID(hex=number)
+    except ValueError:
+        return None
 
 
 def read_id(prefix: str, text: str) -> UUID | None:

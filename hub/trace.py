@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from hub.ids import read_id, show_id
+from hub.ids import read_id, read_trace, show_id
 from hub.redact import redact
 from hub.store import Database
 from hub.store.trace import TraceRows, find_message, trace_rows
@@ -70,9 +70,10 @@ class Trace(Struct, frozen=True, kw_only=True):
 
 
 async def find(db: Database, text: str) -> UUID | None:
-    """The message that *text* names: ``msg_…``, ``evt_…`` (a webhook-id), ``dlv_…`` or a platform's id."""
+    """The message that *text* names: ``msg_…``, ``evt_…`` (a webhook-id), ``dlv_…``, a trace id or whole
+    ``traceparent``, or a platform's id."""
     prefix = text.partition("_")[0]
-    return await find_message(db, read_id(prefix, text), text)
+    return await find_message(db, read_id(prefix, text) or read_trace(text), text)
 
 
 async def trace(

@@ -78,7 +78,9 @@ def status(arguments: Sequence[str]) -> int:
 def trace(arguments: Sequence[str]) -> int:
     """Show everything that happened to one message."""
     made = parser("trace", "Everything that happened to one message, both directions.", json=True)
-    made.add_argument("id", help="a message id (msg_…), or the platform's own id")
+    made.add_argument(
+        "id", help="msg_…, a webhook-id (evt_…), a trace id, or the platform's own id"
+    )
     given = made.parse_args(arguments)
 
     async def work(core: Core) -> int:

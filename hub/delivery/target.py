@@ -12,7 +12,7 @@ from hub.destination import Courier, Event
 from hub.errors import Rejected, SendError, Unreachable, Unsupported
 from hub.feed import with_order
 from hub.fetch import Fetcher
-from hub.ids import show_id
+from hub.ids import show_id, trace_parent
 from hub.settings import DestinationPlan
 from hub.store.lanes import ClaimedLane, Head
 from hub.tickets import Unsure, hand_over
@@ -135,6 +135,7 @@ class Target:
             type=head.type,
             body=with_order(head.body, lane.id, head.n),
             replayed=head.replayed,
+            trace=trace_parent(head.message_id, head.event_id) if head.message_id else None,
         )
         try:
             call = self.courier.request(event, core.clock())

@@ -55,6 +55,7 @@ class Head(NamedTuple):
     replayed: bool
     created_at: datetime
     first_tried_at: datetime | None
+    message_id: UUID | None = None
 
 
 class ClaimedLane(NamedTuple):
@@ -87,7 +88,7 @@ WITH want AS (
     RETURNING lanes.id, target, conversation_id, epoch, handled
 )
 SELECT o.id AS lane, o.target, o.conversation_id, o.epoch, d.id, d.n, d.event_id, e.type, e.body, d.tries,
-       d.replayed, d.created_at, d.first_tried_at
+       d.replayed, d.created_at, d.first_tried_at, e.message_id
 FROM ours o
 LEFT JOIN deliveries d ON d.lane_id = o.id AND d.n > o.handled AND d.n <= o.handled + $4
 LEFT JOIN events e ON e.id = d.event_id
@@ -137,6 +138,7 @@ def _lanes(rows: Sequence[Any]) -> list[ClaimedLane]:
                     row["replayed"],
                     row["created_at"],
                     row["first_tried_at"],
+                    row["message_id"],
                 )
             )
     return [
@@ -324,7 +326,7 @@ async def expired_lanes(
             RETURNING lanes.id, target, conversation_id, epoch, handled
         )
         SELECT o.id AS lane, o.target, o.conversation_id, o.epoch, d.id, d.n, d.event_id, e.type, e.body,
-               d.tries, d.replayed, d.created_at, d.first_tried_at
+               d.tries, d.replayed, d.created_at, d.first_tried_at, e.message_id
         FROM ours o CROSS JOIN LATERAL (
             SELECT d.* FROM deliveries d JOIN events e ON e.id = d.event_id
             WHERE d.lane_id = o.id AND d.n > o.handled AND {OVERDUE.format("o")}

@@ -226,6 +226,10 @@ _HEADERS: Mapping[str, Any] = {
             "description": "`v1,` and HMAC-SHA256 over `id.timestamp.body`; one per key during rotation",
         },
         "webhook-replayed": {"type": "string", "const": "true"},
+        "traceparent": {
+            "type": "string",
+            "description": "W3C trace context: one trace id for all events of a message",
+        },
     },
 }
 

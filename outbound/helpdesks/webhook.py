@@ -14,7 +14,9 @@ from hub.signing import Signer, read_secret
 
 __all__ = ["DESTINATION", "WebhookCourier", "WebhookSettings"]
 
-_RESERVED = frozenset({"host", "content-length", "content-type", "transfer-encoding", "connection"})
+_RESERVED = frozenset(
+    {"host", "content-length", "content-type", "transfer-encoding", "connection", "traceparent"}
+)
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -94,6 +96,8 @@ class WebhookCourier:
         }
         if event.replayed:
             headers["webhook-replayed"] = "true"
+        if event.trace is not None:
+            headers["traceparent"] = event.trace
         return OutCall(url=self._url, headers=headers, body=event.body)
 
 

@@ -1,7 +1,7 @@
 """The real django-helpdesk with the whole hub: customers' messages become tickets, agents answer there."""
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ import pytest
 
 from hub.store.models import Conversation, MessageRow
 from sandbox.mail import MailPair
+from sandbox.qq import QqSimulator
+from sandbox.sms import TwilioSimulator
 from sandbox.wechat import WeChatSimulator
 from tests.corekit import eventually
 from tests.mailkit import ANNA, PASSWORD, SUPPORT, simple_mail
@@ -18,6 +20,7 @@ from tests.support.djangodesk import AGENT_ID, HUB_ID, Agent, DjangoDesk, django
 from tests.support.whole_hub import WholeHub, whole_hub
 
 ALICE, BOB = "oAlice_0123456789abcdefghijk", "oBob_0123456789abcdefghijklm"
+PHONE = "+14155550100"
 CALLBACK_SECRET = secrets.token_hex(16)
 PATIENCE = 60.0
 PNG = bytes.fromhex(
@@ -51,6 +54,21 @@ smtp_port = {smtp_port}
 smtp_security = "none"
 password = "{password}"
 
+[accounts.bot]
+channel = "qq"
+app_id = "{qq_app_id}"
+secret = "{qq_secret}"
+api_base = "{qq_api_base}"
+
+[accounts.texts]
+channel = "sms_twilio"
+account_sid = "{sms_sid}"
+auth_token = "{sms_token}"
+from_number = "{sms_number}"
+public_url = "http://127.0.0.1:{port}"
+api_base = "{sms_api_base}"
+intake_secret = "{callback_secret}"
+
 [destinations.desk]
 type = "django_helpdesk"
 base_url = "{desk_url}"
@@ -70,6 +88,8 @@ class World:
     hub: WholeHub
     wechat: WeChatSimulator
     mail: MailPair
+    qq: QqSimulator
+    sms: TwilioSimulator
     desk: DjangoDesk
     agent: Agent
 
@@ -131,6 +151,11 @@ async def make_world(
     await wechat.start()
     mail = MailPair({SUPPORT: PASSWORD, ANNA: "x"})
     await mail.start()
+    qq = QqSimulator(callback_url=f"http://127.0.0.1:{port}/in/qq/bot")
+    await qq.start()
+    sms = TwilioSimulator(time_scale=0.05)
+    await sms.start()
+    sms.callback_url = f"http://127.0.0.1:{port}/in/sms_twilio/texts/{CALLBACK_SECRET}"
     hook = f"http://127.0.0.1:{port}/in/django_helpdesk/desk/{CALLBACK_SECRET}"
     lost = f"{hook[:-1]}x"  # a path that the hub does not know: as good as lost
     made = wechat.credentials
@@ -147,6 +172,13 @@ async def make_world(
         imap_port=mail.imap_port,
         smtp_port=mail.smtp_port,
         password=PASSWORD,
+        qq_app_id=qq.credentials.app_id,
+        qq_secret=qq.credentials.secret,
+        qq_api_base=qq.api_base,
+        sms_sid=sms.account_sid,
+        sms_token=sms.auth_token,
+        sms_number=sms.number,
+        sms_api_base=sms.api_base,
         desk_url=f"http://127.0.0.1:{desk_port}",
         callback_secret=CALLBACK_SECRET,
         poll_s=poll_s,
@@ -157,10 +189,12 @@ async def make_world(
     desk = django_desk(folder, desk_port, hook if callbacks else lost)
     try:
         async with hub as running, desk as (server, agent):
-            yield World(running, wechat, mail, server, agent)
+            yield World(running, wechat, mail, qq, sms, server, agent)
     finally:
         await wechat.stop()
         await mail.close()
+        await qq.stop()
+        await sms.stop()
 
 
 @pytest.mark.slow
@@ -208,6 +242,29 @@ async def test_a_conversation_there_and_back(world: World) -> None:
     assert len(await world.agent.tickets()) == 2
     said = await MessageRow.filter(direction="outbound").order_by("created_at")
     assert [one.status for one in said] == ["sent"] * 3, "no note, no echo, nothing twice"
+
+
+@pytest.mark.slow
+async def test_every_answer_goes_back_where_the_question_came_from(world: World) -> None:
+    """WeChat, QQ, SMS and mail become tickets; each agent's reply comes out on its own channel only."""
+    await world.wechat.push_text(ALICE, "asked on WeChat")
+    await world.qq.write("林", "asked on QQ")
+    await world.sms.text(PHONE, "asked by SMS")
+    await world.mail.send_raw(ANNA, SUPPORT, simple_mail(body="asked by mail"))
+    for way in ("on WeChat", "on QQ", "by SMS", "by mail"):
+        await world.agent.update(await world.ticket(f"asked {way}"), f"answered {way}")
+    letter = await world.mail.wait_for_letter(ANNA, timeout=PATIENCE)
+    assert "answered by mail" in str(letter)
+    assert await world.answers(ALICE, 1) == ["answered on WeChat"]
+
+    def answers(phone: Sequence[Any]) -> list[str]:
+        return [one.text for one in phone if one.author == "account"]
+
+    await eventually(lambda: answers(world.qq.phone("林")), PATIENCE)
+    await eventually(lambda: answers(world.sms.phone(PHONE)), PATIENCE)
+    assert answers(world.qq.phone("林")) == ["answered on QQ"]
+    assert answers(world.sms.phone(PHONE)) == ["answered by SMS"]
+    assert len(await world.agent.tickets()) == 4
 
 
 @pytest.mark.slow

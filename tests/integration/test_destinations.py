@@ -13,9 +13,11 @@ from hub.destination import Target
 from hub.errors import ConfigError
 from hub.fetch import Fetcher, Forbidden
 from hub.guard import forbidden_address, private_network
+from hub.ids import show_id
 from hub.model import Secret
 from hub.settings import DestinationPlan, Settings, load
 from hub.tickets.desks import policy_of
+from hub.trace import find
 from outbound.helpdesks.webhook import DESTINATION, WebhookSettings
 from tests.apikit import api
 from tests.corekit import (
@@ -186,3 +188,18 @@ fail_over = "desk"
         "queues.sales.hours",
         "queues.sales.overflow",
     ]
+
+
+async def test_a_webhook_carries_the_trace_of_its_message(database_url: str) -> None:
+    """The trace id leads back to the message; what is about no message has none."""
+    async with running_desk() as desk, opened(database_url, settings_for(desk.url)) as core:
+        await store(core, {"id": "1", "text": "hello"})
+        await file_all(core)
+        async with background(Deliverer(core).run()):
+            await eventually(lambda: len(desk.seen) == 2, 20)
+        by_type = {said["type"]: (said, headers) for _, said, headers in desk.seen}
+        assert "traceparent" not in by_type["conversation.created"][1]
+        said, headers = by_type["message.received"]
+        found = await find(core.db, headers["traceparent"])
+        assert found is not None
+        assert show_id("msg", found) == said["data"]["message"]["id"]

@@ -1,6 +1,7 @@
 """Signatures of webhooks and of links; the judge is the package of Standard Webhooks."""
 
 import base64
+import re
 from datetime import UTC, datetime
 
 import msgspec
@@ -10,6 +11,7 @@ from standardwebhooks import Webhook
 
 from hub.destination import Event, Target
 from hub.errors import ConfigError
+from hub.ids import new_id, read_trace, trace_parent
 from hub.model import Secret
 from hub.settings import read_table
 from hub.signing import Signer, check_link, new_secret, read_secret, sign_link, verify
@@ -153,3 +155,15 @@ def test_a_link_ends_with_its_time_and_fits_its_path_only() -> None:
     assert not check_link(b"j" * 32, path, "1000", signature, 1000)
     assert not check_link(key, path, "1e3", signature, 1000)
     assert not check_link(key, path, "1000", "é", 1000)
+
+
+def test_the_trace_of_a_message_rides_along() -> None:
+    """As the W3C writes it; one trace id for a message, another span for each event, and back again."""
+    message, event = new_id(), new_id()
+    trace = trace_parent(message, event)
+    call = courier().request(Event(id="evt_1", type="t", body=BODY, trace=trace), datetime.now(UTC))
+    assert call.headers["traceparent"] == trace
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", trace)
+    assert read_trace(trace) == read_trace(message.hex) == message
+    assert trace_parent(message, new_id())[:36] == trace[:36]
+    assert [read_trace(text) for text in ("", "00-xyz-1-01", "msg_1", "f" * 31)] == [None] * 4
