@@ -22,6 +22,7 @@ __all__ = [
     "RecipientGone",
     "Rejected",
     "SendError",
+    "Stale",
     "Unreachable",
     "Unsupported",
     "WindowClosed",
@@ -172,6 +173,12 @@ class Rejected(SendError):
     """The platform refused this message."""
 
     code = "rejected"
+
+
+class Stale(Rejected):
+    """What was uploaded before is no longer there; it has to be uploaded again."""
+
+    code = "stale"
 
 
 class Ambiguous(SendError):

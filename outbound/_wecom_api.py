@@ -14,6 +14,7 @@ from hub.errors import (
     RateLimited,
     Rejected,
     SendError,
+    Stale,
     Unreachable,
 )
 from hub.fetch import TooLarge
@@ -48,6 +49,7 @@ _UPLOAD_TIMEOUT = 60.0
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 _HINT = re.compile(r"hint: \[([^\]]{1,80})\]")
 _OUR_ADDRESS = re.compile(r"from ip: ([0-9a-fA-F.:]{3,45}?)(?:[,\s]|$)")
+_FILE_GONE = "40007"
 _NAMES_A_FILE = ("media_id", "thumb_media_id")
 
 # The token that we used is no longer good: fetch another, once.
@@ -252,6 +254,21 @@ class CorpApi:
             if isinstance(error.__cause__, TooLarge):  # asked for again it is as large
                 raise error.__cause__ from error
             raise Unreachable(error.detail) from error
+
+    async def say(self, draft: Draft, results: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Make the call of *draft*, which speaks, with the results of earlier calls in it.
+
+        Raises:
+            Stale: a file that it names is not there any more.
+            SendError: the narrowest class that fits.
+        """
+        body = filled(draft.json, results)
+        try:
+            return await self.call(draft.method, draft.url, json=body, speaks=True)
+        except Rejected as error:
+            if error.external_code == _FILE_GONE and body != draft.json:
+                raise Stale(error.detail, external_code=_FILE_GONE) from error
+            raise
 
     async def upload(self, draft: Draft) -> Receipt:
         """Upload the file of the prepare draft *draft*; its ``media_id`` is the result."""

@@ -307,6 +307,16 @@ class Holder:
 
         await self.write(work, insist_s=INSIST_S)
 
+    async def prepare_again(self, tried: Try, error: SendError) -> None:
+        """What the message's prepares had brought is no good any more, for others neither."""
+
+        async def work(tx: Transaction) -> None:
+            await outbox.lock_messages(tx, [tried.message["id"]])
+            await draft_rows.forget_prepared(tx, tried.message["id"], self.lane.account)
+
+        await self.write(work, insist_s=INSIST_S)
+        await self.again(tried, error, refund=True)
+
     async def unknown(self, message: Any, row: Any, error: SendError) -> None:
         """Nobody knows whether the call arrived; it stands, and is told."""
 

@@ -16,6 +16,7 @@ from hub.errors import (
     QuotaUsedUp,
     Rejected,
     SendError,
+    Stale,
     Unreachable,
     WindowClosed,
 )
@@ -392,6 +393,9 @@ class LaneRun:
             await self._ambiguous(tried, doubtful(error), again=error.retryable)
         if isinstance(error, WindowClosed):
             await self._closed(tried.message, outlet, error, tried)
+        if isinstance(error, Stale) and tried.number <= len(self._pace.retries_s):
+            await self._holder.prepare_again(tried, error)
+            raise Changed
         if error.retryable:
             await self._later(tried, error, refund=True)
         await self._holder.fail(tried.message, error, tried)

@@ -17,6 +17,7 @@ __all__ = [
     "expired_held",
     "finish_draft",
     "force",
+    "forget_prepared",
     "give_back",
     "insert_exchanges",
     "place_of",
@@ -137,6 +138,23 @@ async def insert_exchanges(
 
 
 # --- a person's word ------------------------------------------------------------------------------
+
+
+async def forget_prepared(tx: Transaction, message_id: UUID, account: str) -> None:
+    """Let the prepares of a locked message be made again, and let nobody use what they had brought."""
+    await tx.fetch(
+        "UPDATE drafts d SET call = d.call - 'fingerprint' FROM messages m "
+        "WHERE m.id = d.message_id AND m.account = $2 AND d.role = 'prepare' AND d.state = 'sent' "
+        "AND d.message_id <> $1 AND d.call->>'fingerprint' IN (SELECT o.call->>'fingerprint' "
+        "FROM drafts o WHERE o.message_id = $1 AND o.role = 'prepare')",
+        message_id,
+        account,
+    )
+    await tx.fetch(
+        "UPDATE drafts SET state = 'queued', results = '{}' "
+        "WHERE message_id = $1 AND role = 'prepare' AND state = 'sent'",
+        message_id,
+    )
 
 
 async def requeue_drafts(tx: Transaction, message_id: UUID) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 
 from hub.channel import Account, HttpAnswer, Tools
-from hub.errors import BadCredentials, Rejected, Unreachable, WindowClosed
+from hub.errors import BadCredentials, Rejected, Stale, Unreachable, WindowClosed
 from hub.model import Address, Allowance, Attachment, Draft, Receipt, Reply, ReplyAttachment
 from outbound.wechat.answer import compose_answer
 from outbound.wechat.api import Api, Call, catalogue
 from outbound.wechat.check import WeChatChecker
 from outbound.wechat.compose import MEDIA_LIMITS, TEXT_LIMIT, Ways, budget, compose
-from outbound.wechat.errors import NOT_TYPING, judge
+from outbound.wechat.errors import FILE_GONE, NOT_TYPING, judge
 from outbound.wechat.results import filled
 
 __all__ = ["MEDIA_LIMITS", "TEXT_LIMIT", "WeChatChecker", "WeChatMedia", "WeChatSender"]
@@ -58,7 +58,12 @@ class WeChatSender:
         if draft.role == "prepare":
             return await self._upload(draft)
         body = filled(draft.json, results)
-        facts = await self._api.call(draft.method, draft.url, json=body, speaks=True)
+        try:
+            facts = await self._api.call(draft.method, draft.url, json=body, speaks=True)
+        except Rejected as error:
+            if error.external_code == FILE_GONE and body != draft.json:
+                raise Stale(error.detail, external_code=FILE_GONE) from error
+            raise
         message_id = facts.get("msgid")
         return Receipt(
             status="sent",

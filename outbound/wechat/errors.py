@@ -22,7 +22,7 @@ from hub.errors import (
 )
 from hub.text import single_line
 
-__all__ = ["ERRORS", "EXPIRED", "NOT_TYPING", "error_of", "judge"]
+__all__ = ["ERRORS", "EXPIRED", "FILE_GONE", "NOT_TYPING", "error_of", "judge"]
 
 # The token that we used is no longer good: fetch another, once.
 EXPIRED = frozenset(
@@ -33,6 +33,9 @@ EXPIRED = frozenset(
         42001,  # [D] access_token expired
     }
 )
+
+# The file that a message names is too old, or another account's.
+FILE_GONE = "40007"
 
 # Typing cannot be shown now: a bad command, nothing from the customer in 30 s, shown already.
 NOT_TYPING = frozenset({"45072", "45080", "45081"})

@@ -18,7 +18,6 @@ from outbound._wecom_api import (
     advice_on,
     checked_callback,
     checked_credentials,
-    filled,
 )
 from outbound.wechat_kefu.compose import STATE_GET, STATE_MOVE, Desk, compose, desk_of
 from outbound.wechat_kefu.errors import ERRORS, REPEATED, explained
@@ -63,10 +62,9 @@ class KefuSender:
 
     async def _say(self, draft: Draft, results: Mapping[str, Any]) -> Receipt:
         """A repeat of our own ``msgid`` is a success: the first one arrived."""
-        body = filled(draft.json, results)
-        own = body.get("msgid")
+        own = draft.json.get("msgid")
         try:
-            facts = await self._api.call(draft.method, draft.url, json=body, speaks=True)
+            facts = await self._api.say(draft, results)
         except Rejected as error:
             if error.external_code != REPEATED or not own:
                 raise

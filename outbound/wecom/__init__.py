@@ -18,7 +18,6 @@ from outbound._wecom_api import (
     call_url,
     checked_callback,
     checked_credentials,
-    filled,
 )
 from outbound.wecom.compose import Sending, compose
 from outbound.wecom.errors import ERRORS
@@ -55,10 +54,9 @@ class WeComSender:
         """
         if draft.role == "prepare":
             return await self._api.upload(draft)
-        body = filled(draft.json, results)
-        member = str(body.get("touser", ""))
+        member = str(draft.json.get("touser", ""))
         self._pace.take(member, self._tools.clock())
-        facts = await self._api.call(draft.method, draft.url, json=body, speaks=True)
+        facts = await self._api.say(draft, results)
         _check_reached(facts, member)
         message_id = facts.get("msgid")
         return Receipt(

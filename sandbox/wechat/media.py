@@ -65,6 +65,10 @@ class MediaStore:
         self._media[media.media_id] = media
         return media
 
+    def lose(self) -> None:
+        """Forget every file, as the platform does after three days."""
+        self._media.clear()
+
     def upload(self, kind: str, filename: str, content: bytes) -> Media:
         """Keep a file that the account uploads.
 

@@ -13,6 +13,7 @@ from hub.errors import (
     RateLimited,
     RecipientGone,
     Rejected,
+    Stale,
     Unreachable,
     Unsupported,
 )
@@ -401,3 +402,55 @@ async def test_resending_a_queued_reply_tries_it_now(db: Database) -> None:
         await until_status(world, message, "queued")
         await resend(world.core, message)
         await until_status(world, message, "sent")
+
+
+# --- what an upload had brought ---------------------------------------------------------------------
+
+
+async def test_a_file_that_is_gone_is_uploaded_again(db: Database) -> None:
+    """Neither this reply nor a later one uses what the platform has forgotten."""
+    world = World(db)
+    conversation = await world.conversation()
+    forgotten = set()
+
+    async def script(draft: Draft, results: Mapping[str, Any]) -> Receipt:
+        if draft.role == "say" and set(results.values()) & forgotten:
+            raise Stale("40007")
+        receipt = world.platform.act(draft, results)
+        if draft.role == "prepare":
+            number = len(world.platform.prepared)
+            return msgspec.structs.replace(receipt, results={draft.result: f"m{number}"})
+        return receipt
+
+    world.platform.script = script
+    async with world.serving():
+        await until_status(world, await world.reply(conversation, "file:a"), "sent")
+        await until_status(world, await world.reply(conversation, "file:a"), "sent")
+        assert len(world.platform.prepared) == 1
+        forgotten.add("m1")
+        await until_status(world, await world.reply(conversation, "file:a"), "sent")
+        await until_status(world, await world.reply(conversation, "file:a"), "sent")
+
+    assert len(world.platform.prepared) == 2
+    assert [list(one.results.values()) for one in world.platform.log] == [
+        ["m1"],
+        ["m1"],
+        ["m2"],
+        ["m2"],
+    ]
+
+
+async def test_a_file_that_is_never_there_fails(db: Database) -> None:
+    """It is not uploaded for ever."""
+    world = World(db)
+    conversation = await world.conversation()
+
+    async def script(draft: Draft, results: Mapping[str, Any]) -> Receipt:
+        if draft.role == "say":
+            raise Stale("40007")
+        return world.platform.act(draft, results)
+
+    world.platform.script = script
+    async with world.serving():
+        await until_status(world, await world.reply(conversation, "file:a"), "failed")
+    assert len(world.platform.prepared) == 1 + len(QUICK.retries_s)

@@ -9,9 +9,11 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from hub import ledger
 from hub.channel import Typist
 from hub.ids import show_id
 from hub.model import Address, Link, Menu, MenuChoice, MiniProgram, Template
+from hub.replies import AttachmentRequest
 from sandbox.wechat import messages
 from tests.corekit import eventually
 from tests.wechatkit import OPENID, World, world_of
@@ -181,3 +183,38 @@ async def test_an_account_leaves_through_its_proxy(
             "stable_token",
             "message/custom/send",
         ]
+
+
+async def test_a_file_is_uploaded_once_and_again_when_it_is_gone(world: World) -> None:
+    """Its id is used again within three days; where the platform has lost it, it gets another."""
+    simulator = world.simulator
+    await simulator.push_text(OPENID, "hello")
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"\x89PNG\r\n\x1a\n" + bytes(100)
+
+    for number in range(3):
+        kept = await world.core.media.upload(
+            pieces(), filename="a.png", mime_type="image/png", token_id=None, at=world.core.clock()
+        )
+        if number == 2:
+            simulator.media.lose()
+        reply = await world.reply(attachments=(AttachmentRequest(id=kept.id),))
+        await world.status(reply, "sent")
+    assert len(simulator.log("upload")) == 2
+    assert len(world.shown()) == 3
+
+
+async def test_a_grant_opens_the_template_mode(world: World) -> None:
+    """Of two answers one is an acceptance; what may be said by template shows in the conversation."""
+    await world.simulator.push_subscription(OPENID, "SUBSCRIBE", accepted=False)
+    (place,) = await world.filed()
+    assert await world.allowances(place["id"]) == {}
+    await world.simulator.push_subscription(OPENID, "SUBSCRIBE")
+
+    async def granted() -> bool:
+        return (await world.allowances(place["id"])).get("subscription") == 1
+
+    await eventually(granted)
+    states = await ledger.reply_states(world.core.db, {place["id"]: True}, world.core.clock())
+    assert states[place["id"]].modes == ("template",)
