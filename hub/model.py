@@ -30,6 +30,7 @@ __all__ = [
     "MessageKind",
     "MiniProgram",
     "Notice",
+    "Part",
     "Participant",
     "Quota",
     "Receipt",
@@ -278,6 +279,14 @@ class Draft(Struct, frozen=True, kw_only=True):
     extra: Mapping[str, Any] = {}
 
 
+class Part(Struct, frozen=True):
+    """Which part of a long message it is: *number* (from 1) of the *total* that share *key*."""
+
+    key: str
+    number: int
+    total: int
+
+
 class Message(Struct, frozen=True, kw_only=True):
     """What was said, once, in one direction.
 
@@ -286,8 +295,9 @@ class Message(Struct, frozen=True, kw_only=True):
     conversation is with; *open_hints*, which only those can know whom we wrote to, for everybody.
     *known_ids* are further external ids to remember for later hints. *reply_context* is what the
     sender of this channel needs to answer. *contact_addresses* are other addresses of the same
-    contact. *drafts* are urgent answers that cannot wait for a helpdesk. *group* is whom the
-    conversation is with where that is not the sender.
+    contact. *drafts* are urgent answers that cannot wait for a helpdesk. *part*: it is a part of
+    a long message; the core files them as one when all are here, or what there is after a while.
+    *group* is whom the conversation is with where that is not the sender.
     """
 
     channel: str
@@ -318,6 +328,7 @@ class Message(Struct, frozen=True, kw_only=True):
     allowances: tuple[Allowance, ...] = ()
     contact_addresses: tuple[Address, ...] = ()
     drafts: tuple[Draft, ...] = ()
+    part: Part | None = None
     group: Group | None = None
 
 

@@ -413,7 +413,8 @@ class _Reader:
         try:
             return msgspec.convert(expanded, kind, dec_hook=hook)
         except msgspec.ValidationError as error:
-            self.wrong(key, f"found {_shown(kind, value)}, wants {_wanted(error)}")
+            where = f"{key}{_path_in(error)}" if isinstance(value, dict) else key
+            self.wrong(where, f"found {_shown(kind, value)}, wants {_wanted(error)}")
             return msgspec.UNSET
 
     def table(self, key: str, kind: type[S], table: Any) -> S | None:
@@ -444,7 +445,15 @@ class _Reader:
         return made
 
 
+def _path_in(error: msgspec.ValidationError) -> str:
+    """Where in a table the mistake is, as the settings name it: ``.params``."""
+    found = re.search(r" - at `(?:key in )?\$(.*)`", str(error))
+    return found[1] if found else ""
+
+
 def _shown(kind: Any, value: Any) -> str:
+    if isinstance(value, dict):
+        return "something else"  # it may hold secrets
     if "Secret" in repr(kind):
         return f"a hidden value of {len(str(value))} characters"
     return repr(value)

@@ -3,8 +3,9 @@
 import re
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
-__all__ = ["clean", "partition_of", "single_line", "split_text"]
+__all__ = ["at_path", "clean", "partition_of", "single_line", "split_text"]
 
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
 _NEAT_CUT = re.compile(r"(?:\n|[。！？；.!?;]\s?|\s)(?=\S)")
@@ -91,3 +92,17 @@ def split_text(text: str, limit: int, *, unit: str = "bytes") -> list[str]:
         parts.append(text[:cut])
         text = text[cut:]
     return [*parts, text] if text or not parts else parts
+
+
+def at_path(value: Any, path: str) -> Any:
+    """What stands at *path* ("messages.0.status"); None when nothing does."""
+    if isinstance(value, dict) and path in value:
+        return value[path]
+    for step in path.split("."):
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and step.isascii() and step.isdigit() and len(step) < 6:
+            value = value[int(step)] if int(step) < len(value) else None
+        else:
+            return None
+    return value

@@ -5,12 +5,14 @@ they have in common.
 """
 
 from sandbox.sms.aliyun import AliyunSimulator
+from sandbox.sms.gateway import GatewaySimulator
 from sandbox.sms.platform import Pushed, Reports, SmsPlatform
 from sandbox.sms.tencent import TencentSimulator
 from sandbox.sms.twilio import TwilioSimulator
 
 __all__ = [
     "AliyunSimulator",
+    "GatewaySimulator",
     "Pushed",
     "Reports",
     "SmsPlatform",

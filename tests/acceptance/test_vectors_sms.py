@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import importlib.util
 import json
+import re
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,15 +17,19 @@ from alibabacloud_tea_openapi.utils import Utils
 from adapters._twilio_signature import sign
 from adapters.sms_aliyun import CHANNEL as ALIYUN
 from adapters.sms_aliyun import AliyunSettings
+from adapters.sms_http import CHANNEL as GATEWAY
+from adapters.sms_http import GatewayAdapter, GatewaySettings
 from adapters.sms_tencent import CHANNEL as TENCENT
 from adapters.sms_tencent import TencentSettings
 from adapters.sms_twilio import CHANNEL as TWILIO
 from adapters.sms_twilio import TwilioAdapter, TwilioSettings, read_pairs
 from hub.channel import Account, HttpAnswer, IntakeRequest
-from hub.errors import NotAuthentic, RecipientGone
+from hub.errors import NotAuthentic, NotRecognised, RecipientGone
 from hub.model import InboundEvent, Message, Notice, Receipt, Result, Secret
 from hub.segments import count_segments
+from hub.settings import channel_part, read_table
 from hub.testing import Workbench
+from normalizers._gateway_fields import items_in
 from outbound._acs3 import canonical_query
 from outbound._acs3 import signature as acs3
 from outbound._tc3 import signature as tc3
@@ -250,3 +256,84 @@ def test_tencent_samples(entry: dict[str, Any]) -> None:
     else:
         assert isinstance(first, Receipt)
         assert first.status == expect["status"]
+
+
+# --- any gateway: Vonage and MessageBird, with the settings of the docs -----------------------------
+
+
+def gateway(name: str, **changes: Any) -> tuple[Any, Account[Any]]:
+    """The door and the account of an example of the docs."""
+    page = (Path(__file__).parents[2] / "docs/channels/sms_http.md").read_text(encoding="utf-8")
+    found = re.search(rf"<!-- file: {name}.toml -->\n```toml\n(.*?)```", page, re.DOTALL)
+    assert found
+    (table,) = tomllib.loads(re.sub(r"\$\{\w+\}", "secret", found[1]))["accounts"].values()
+    table = channel_part(table) | changes.pop("top", {})
+    table["signature"] |= changes
+    account = Account("shop", "sms_http", read_table(GatewaySettings, table, source="docs"))
+    return GatewayAdapter(account, Workbench().tools), account
+
+
+@of("vector", "vonage")
+async def test_vonage_signature(entry: dict[str, Any]) -> None:
+    """Taken at the door; a changed parameter is not."""
+    inputs = vector(entry)["inputs"]
+    params = {name: str(value) for name, value in inputs["params"].items()}
+    adapter, _ = gateway(
+        "vonage",
+        secret=inputs["signature_secret"],
+        algorithm=inputs["method"],
+        max_age_s=10**10,
+    )
+    for change, genuine in (({}, True), ({"param9": "x"}, False)):
+        query = urlencode({**params, **change, "sig": vector(entry)["expect"]["signature"]})
+        request = IntakeRequest("GET", "/in", query, {}, b"", NOW)
+        assert await is_taken(adapter, request) == genuine
+
+
+async def is_taken(adapter: Any, request: IntakeRequest) -> bool:
+    try:
+        await adapter.accept(request)
+    except NotAuthentic:
+        return False
+    except NotRecognised:
+        return True  # genuine, and with nothing in it
+    return True
+
+
+@of("vector", "messagebird")
+async def test_messagebird_signature(entry: dict[str, Any]) -> None:
+    """The token is over URL, body and time; its own package says the same."""
+    inputs = vector(entry)["inputs"]
+    parts = urlsplit(inputs["url"])
+    adapter, _ = gateway(
+        "messagebird",
+        secret=inputs["secret"],
+        top={"public_url": f"{parts.scheme}://{parts.netloc}"},
+    )
+    body = (inputs["payload"] or "").encode()
+    request = IntakeRequest(
+        "POST" if body else "GET",
+        parts.path,
+        parts.query,
+        {"messagebird-signature-jwt": inputs["token"], "content-type": "text/plain"},
+        body,
+        datetime.fromtimestamp(inputs["now"], UTC),
+    )
+    assert await is_taken(adapter, request) == vector(entry)["expect"]["valid"]
+
+
+@of("sample-payload", "vonage")
+def test_vonage_samples(entry: dict[str, Any]) -> None:
+    """A message and a report."""
+    _adapter, account = gateway("vonage")
+    (fields,) = items_in("", raw(entry).strip())
+    (result,) = GATEWAY.normalize(event_of(json.dumps(fields).encode()), account)
+    if entry["event"] == "inbound":
+        assert isinstance(result, Message)
+        assert result.text == "Hello"
+        assert result.sender.address.value == "+447700900001"
+        assert result.external_id == "0A0000000123ABCD1"
+        assert f"{result.sent_at:%Y-%m-%d %H:%M:%S}" == "2026-01-01 12:00:00"
+    else:
+        assert isinstance(result, Receipt)
+        assert (result.status, result.external_id) == ("delivered", "0A2")
