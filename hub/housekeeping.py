@@ -5,6 +5,8 @@ import structlog
 from hub.core import Core
 from hub.store import housekeeping as rows
 from hub.store import identity, relay
+from hub.store.inbox import refile
+from hub.store.parts import forget_parts, overdue
 from hub.store.quotas import forget_uses
 
 __all__ = ["expire", "retire"]
@@ -16,6 +18,10 @@ async def expire(core: Core) -> None:
     """Every minute: what is kept for hours."""
     await rows.forget_keys(core.db)
     await forget_uses(core.db)
+    await forget_parts(core.db)
+    if rows_of_parts := await overdue(core.db):  # what there is of them is filed now
+        await refile(core.db, rows_of_parts)
+        core.bells.ring("ingest")
     await relay.forget(core.db)
     await identity.mend(core.db)
 

@@ -26,6 +26,7 @@ from hub.model import (
     InboundEvent,
     Message,
     Notice,
+    Part,
     Participant,
     Result,
     Secret,
@@ -77,6 +78,7 @@ def normalize(event: InboundEvent, account: Account[Any], /) -> Iterator[Result]
             dedupe_key=said.get("id", event.dedupe_key),
             external_id=said.get("id"),
             sent_at=START,
+            part=Part(*said["part"]) if "part" in said else None,
             known_ids=tuple(said.get("known", ())),
             thread_hints=tuple(said.get("hints", ())),
             allowances=tuple(

@@ -10,6 +10,7 @@ import msgspec
 from hub import feed, ledger, outbox
 from hub.channel import reply_state
 from hub.ids import new_id, show_id
+from hub.ingest.parts import joined
 from hub.model import (
     Address,
     Allowance,
@@ -603,6 +604,7 @@ async def file_batch(
     said = [
         (read, one) for read in reads for one in read.results if isinstance(one, Message | Notice)
     ]
+    said = await joined(tx, said, now)
     await batch.gather(said)
     await batch.find_menus(said)
     for read, one in await _fresh(tx, said, look=look):
