@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sandbox.files import File
-from sandbox.mail import Letter, MailPair
+from sandbox.mail import Letter, MailPair, threads_of
 from sandbox.phones import App, NotPossible, Person
 
 Json = dict[str, Any]
@@ -131,8 +131,13 @@ class Phone:
             "name": person.name,
             "mail": person.mail,
             "chats": {key: app.state(person) for key, app in self.apps.items()},
-            "letters": [letter_json(letter) for letter in self._mail.letters(person.mail)],
+            "letters": self._letters(person.mail),
         }
+
+    def _letters(self, owner: str) -> list[Json]:
+        letters = self._mail.letters(owner)
+        threads = threads_of(letters)
+        return [letter_json(letter, threads[letter.number]) for letter in letters]
 
     def _letter(self, person: Person, number: object) -> Letter | None:
         if number is None:
@@ -145,16 +150,19 @@ class Phone:
     def _show_letter(self, owner: str, letter: Letter) -> None:
         person = self._addresses.get(owner)
         if person is not None:
-            self._tell("letter", {"person": person.key, "letter": letter_json(letter)})
+            threads = threads_of(self._mail.letters(owner))
+            shown = letter_json(letter, threads.get(letter.number, letter.number))
+            self._tell("letter", {"person": person.key, "letter": shown})
 
     def _tell(self, topic: str, news: Json) -> None:
         for listener in self.listeners:
             listener(topic, news)
 
 
-def letter_json(letter: Letter) -> Json:
+def letter_json(letter: Letter, thread: int) -> Json:
     return {
         "number": letter.number,
+        "thread": thread,
         "at": letter.at,
         "direction": letter.direction,
         "sender": letter.sender,

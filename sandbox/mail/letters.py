@@ -1,7 +1,7 @@
 """Writing a mail as a customer would, and reading one as a customer sees it."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
@@ -98,6 +98,22 @@ def read_letter(
         files=tuple(files),
         raw=raw,
     )
+
+
+def threads_of(letters: Iterable[Letter]) -> dict[int, int]:
+    """The thread of each letter, by numbers: a thread is called after its first letter.
+
+    As mail programs do it: a letter belongs where the nearest mail is that it names.
+    """
+    by_id: dict[str, int] = {}
+    threads: dict[int, int] = {}
+    for letter in letters:
+        named = (letter.in_reply_to, *reversed(letter.references))
+        thread = next((by_id[one] for one in named if one in by_id), letter.number)
+        threads[letter.number] = thread
+        for one in (letter.message_id, *letter.references):
+            by_id.setdefault(one, thread)
+    return threads
 
 
 def address_in(header: str) -> str:

@@ -24,7 +24,7 @@ export function drawMail(owner) {
   if (screen.dataset.drawn === key) return;
   screen.dataset.drawn = key;
   if (view.name === "write") drawWriting();
-  else if (view.name === "letter") drawLetter();
+  else if (view.name === "thread") drawThread();
   else drawList();
 }
 
@@ -33,47 +33,64 @@ function show(next) {
   touch("phone");
 }
 
+// The letters by thread, the thread with the newest letter first.
+function threads() {
+  const found = new Map();
+  for (const letter of person.letters) {
+    const letters = found.get(letter.thread) ?? [];
+    found.delete(letter.thread);
+    found.set(letter.thread, [...letters, letter]);
+  }
+  return [...found.values()].reverse();
+}
+
 function drawList() {
-  const letters = [...person.letters].reverse();
+  const all = threads();
   fill(
     screen,
     el("header.mail-head", {}, el("h2", {}, t("mailbox")), el("small", {}, person.mail)),
-    el("div.mail-list", {}, letters.length ? letters.map(row) : el("p.chat-time", {}, t("mail_empty"))),
+    el("div.mail-list", {}, all.length ? all.map(row) : el("p.chat-time", {}, t("mail_empty"))),
     el("button.compose", { type: "button", onclick: () => show({ name: "write", answering: null }) }, icon("edit"), t("compose")),
   );
 }
 
-function row(letter) {
-  const received = letter.direction === "received";
+function row(letters) {
+  const last = letters.at(-1);
+  const received = last.direction === "received";
+  const count = letters.length > 1 ? [el("small.mail-count", { "aria-label": t("mail_count", { n: letters.length }) }, String(letters.length))] : [];
   return el(
-    `button.mail-row.${letter.direction}`,
-    { type: "button", onclick: () => show({ name: "letter", number: letter.number }) },
+    `button.mail-row.${last.direction}`,
+    { type: "button", onclick: () => show({ name: "thread", number: last.thread }) },
     avatar(received ? t("wechat_account") : person.name),
     el(
       "span.row-text",
       {},
-      el("span.row-top", {}, el("b.row-name", {}, received ? nameOf(letter.sender) : `${t("to")}: ${store.phone.shop}`), el("time", {}, shortTime(new Date(letter.at * 1000)))),
-      el("span.row-subject", {}, letter.subject),
-      el("span.row-preview", {}, letter.text.slice(0, 120)),
+      el("span.row-top", {}, el("b.row-name", {}, received ? nameOf(last.sender) : `${t("to")}: ${store.phone.shop}`), count, el("time", {}, shortTime(new Date(last.at * 1000)))),
+      el("span.row-subject", {}, letters[0].subject),
+      el("span.row-preview", {}, last.text.slice(0, 120)),
     ),
   );
 }
 
-function drawLetter() {
-  const letter = person.letters.find((each) => each.number === view.number);
-  if (!letter) return show({ name: "list" });
+function drawThread() {
+  const letters = person.letters.filter((each) => each.thread === view.number);
+  if (!letters.length) return show({ name: "list" });
   fill(
     screen,
     el("header.mail-bar", {}, el("button.quiet", { type: "button", onclick: () => show({ name: "list" }) }, icon("back"), t("mailbox"))),
-    el(
-      "article.mail-letter",
-      {},
-      el("h2", {}, letter.subject),
-      el("p.mail-facts", {}, el("b", {}, nameOf(letter.sender)), el("time", {}, clockTime(new Date(letter.at * 1000)))),
-      el("p.mail-text", {}, letter.text),
-      letter.files.map((file) => el("p.file", {}, icon("file"), el("span", {}, file.filename), el("small", {}, size(file.size_bytes)))),
-    ),
-    el("button.compose", { type: "button", onclick: () => show({ name: "write", answering: letter.number }) }, icon("edit"), t("mail_answer")),
+    el("div.mail-thread", {}, el("h2", {}, letters[0].subject), letters.map(article)),
+    el("button.compose", { type: "button", onclick: () => show({ name: "write", answering: letters.at(-1).number }) }, icon("edit"), t("mail_answer")),
+  );
+  screen.querySelector(".mail-letter:last-of-type").scrollIntoView({ block: "nearest" });
+}
+
+function article(letter) {
+  return el(
+    `article.mail-letter.${letter.direction}`,
+    {},
+    el("p.mail-facts", {}, el("b", {}, nameOf(letter.sender)), el("time", {}, clockTime(new Date(letter.at * 1000)))),
+    el("p.mail-text", {}, letter.text),
+    letter.files.map((file) => el("p.file", {}, icon("file"), el("span", {}, file.filename), el("small", {}, size(file.size_bytes)))),
   );
 }
 
@@ -88,11 +105,12 @@ function drawWriting() {
   text.value = draft.text;
   subject.addEventListener("input", () => { draft.subject = subject.value; });
   text.addEventListener("input", () => { draft.text = text.value; });
+  const leave = () => show(answered ? { name: "thread", number: answered.thread } : { name: "list" });
   const send = el("button.mail-send", { type: "submit" }, icon("send"), t("send"));
   const form = el(
     "form.mail-form",
     {},
-    el("header.mail-bar", {}, el("button.quiet", { type: "button", onclick: () => show({ name: "list" }) }, icon("back"), t("mailbox")), send),
+    el("header.mail-bar", {}, el("button.quiet", { type: "button", onclick: leave }, icon("back"), t("mailbox")), send),
     el("p.mail-field", {}, el("span", {}, t("to")), store.phone.shop),
     el("label.mail-field", {}, el("span", {}, t("subject")), subject),
     text,
@@ -104,7 +122,7 @@ function drawWriting() {
     try {
       await post(`/api/phone/${person.key}/mail`, { ...draft, answering: view.answering });
       drafts.delete(key);
-      show({ name: "list" });
+      leave();
     } catch (error) {
       toast(error.message);
     }

@@ -279,6 +279,23 @@ async def test_a_customer_writes_on_the_phone_and_the_desk_hears_of_it(
     assert heard == [stage.app.address(PEOPLE[0])]
 
 
+async def test_mails_stand_in_their_threads(stage: Stage, browser: Browser) -> None:
+    """A question and its answer are one line in the mailbox, and open together."""
+    lin, shop = stage.phone.people["lin"].mail, "support@shop.example"
+    question = await stage.mail.send_as(lin, shop, "order", "where is it?")
+    await stage.mail.send_as(shop, lin, "Re: order", "on its way", answering=question)
+    await stage.mail.send_as(shop, lin, "news", "we have moved")
+    await browser.open(stage.site.url)
+    await browser.run("document.querySelector('[data-app=mail]').click()")
+    await browser.wait_for("document.querySelectorAll('.mail-row').length === 2")
+    assert await browser.run("document.querySelector('.mail-count').innerText") == "2"
+    await browser.run("document.querySelectorAll('.mail-row')[1].click()")
+    await browser.wait_for("document.querySelectorAll('.mail-letter').length === 2")
+    texts = "[...document.querySelectorAll('.mail-text')].map(each => each.innerText).join('|')"
+    assert await browser.run(texts) == "where is it?|on its way"
+    assert browser.named("Runtime.exceptionThrown") == []
+
+
 async def test_nothing_that_a_customer_writes_runs(stage: Stage, browser: Browser) -> None:
     """In texts, subjects, names, queues, file names, places, reasons: all of it stays text."""
     hostile = payloads()
