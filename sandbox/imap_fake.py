@@ -14,6 +14,7 @@ TAG = b"TAG"
 
 CAPABILITIES = b"IMAP4rev1 IDLE ID MOVE UIDPLUS AUTH=XOAUTH2 SASL-IR"
 _LINE_LIMIT = 1024 * 1024
+_PARTIAL = re.compile(rb"<(\d+)\.(\d+)>")
 _LITERAL = re.compile(rb"\{(\d+)\+?\}\r\n$")
 
 
@@ -216,5 +217,8 @@ class Connection:
         if b"BODY" in items:
             content = mail.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if b"HEADER" in items else mail
             section = b"BODY[HEADER]" if b"HEADER" in items else b"BODY[]"
+            if partial := _PARTIAL.search(items):
+                begin, size = int(partial[1]), int(partial[2])
+                section, content = section + b"<%d>" % begin, content[begin : begin + size]
             facts += b" %s {%d}\r\n%s" % (section, len(content), content)
         return b"* %d FETCH (%s)\r\n" % (uid, facts)

@@ -16,11 +16,10 @@ aioimaplib 2.0.3 has faults that were measured; each has its guard here:
 """
 
 import asyncio
-import base64
 import re
 import ssl
 from collections.abc import Awaitable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from adapters.email.imap_client import (
@@ -28,6 +27,15 @@ from adapters.email.imap_client import (
     MissingLibrary,
     Signals,
     connecting_client,
+)
+from adapters.email.imap_text import (
+    FETCH,
+    UID,
+    arrived_at,
+    content_of,
+    folder_name,
+    quoted,
+    uid_set,
 )
 
 __all__ = [
@@ -43,14 +51,12 @@ __all__ = [
 
 MAX_UIDS_PER_FETCH = 100
 CONNECT_TIMEOUT_S = 20.0
-# Slower than this a mail is not worth waiting for: 64 kB/s on top of the usual limit.
-_BYTES_PER_SECOND = 64 * 1024
+# Larger mails are fetched in pieces of this size.
+PIECE_BYTES = 1024 * 1024
+# A slow line takes 64 kB/s.
+_PIECE_S = PIECE_BYTES / (64 * 1024)
 
-_UID = re.compile(rb"\bUID (\d+)")
 _SIZE = re.compile(rb"\bRFC822\.SIZE (\d+)")
-_DATE = re.compile(rb'\bINTERNALDATE "([^"]{10,40})"')
-_FETCH = re.compile(rb"\d+ FETCH \(")
-_INLINE_BODY = re.compile(rb'\bBODY\[[^\]]*\](?:<\d+>)? (?:"((?:[^"\\]|\\.)*)"|NIL)', re.DOTALL)
 _BUSY = re.compile(rb"\[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG|CONTACTADMIN)\]", re.IGNORECASE)
 
 
@@ -80,27 +86,6 @@ class Facts(NamedTuple):
     uid: int
     size_bytes: int
     arrived_at: datetime | None
-
-
-def quoted(value: str) -> str:
-    """*value* as a quoted string (RFC 3501 section 4.3)."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
-def folder_name(name: str) -> str:
-    """*name* in modified UTF-7 (RFC 3501 section 5.1.3), quoted."""
-    runs = re.split(r"([^\x20-\x7e]+)", name)
-    out = [
-        run.replace("&", "&-") if index % 2 == 0 else _shifted(run)
-        for index, run in enumerate(runs)
-    ]
-    return quoted("".join(out))
-
-
-def _shifted(run: str) -> str:
-    octets = base64.b64encode(run.encode("utf-16-be")).decode("ascii")
-    return f"&{octets.rstrip('=').replace('/', ',')}-"
 
 
 class Mailbox:
@@ -202,33 +187,54 @@ class Mailbox:
         lines = await self._fetch(uids, "(UID RFC822.SIZE INTERNALDATE)", COMMAND_TIMEOUT_S)
         found: dict[int, Facts] = {}
         for line in lines:
-            uid, size = _UID.search(line), _SIZE.search(line)
-            if isinstance(line, bytes) and _FETCH.match(line) and uid and size:
-                found[int(uid[1])] = Facts(int(uid[1]), int(size[1]), _arrived_at(line))
+            uid, size = UID.search(line), _SIZE.search(line)
+            if isinstance(line, bytes) and FETCH.match(line) and uid and size:
+                found[int(uid[1])] = Facts(int(uid[1]), int(size[1]), arrived_at(line))
         return found
 
     async def raw(self, uid: int, *, size_bytes: int = 0) -> bytes | None:
-        """The mail *uid* as it is, without marking it; None when it is gone."""
-        patience = COMMAND_TIMEOUT_S + size_bytes / _BYTES_PER_SECOND
-        return _content(await self._fetch([uid], "(UID BODY.PEEK[])", patience), uid)
+        """The mail *uid* as it is, without marking it; None when it is gone.
+
+        A large one comes in pieces, each with its own time limit, so that a slow line is told from a
+        dead one.
+        """
+        patience = COMMAND_TIMEOUT_S + _PIECE_S
+        if size_bytes <= PIECE_BYTES:
+            return content_of(await self._fetch([uid], "(UID BODY.PEEK[])", patience), uid)
+        return await self._raw_in_pieces(uid, size_bytes, patience)
+
+    async def _raw_in_pieces(self, uid: int, size_bytes: int, patience: float) -> bytes | None:
+        whole = bytearray()
+        # Servers count the size in their own way: what comes decides where the end is.
+        for begin in range(0, 2 * size_bytes + PIECE_BYTES, PIECE_BYTES):
+            items = f"(UID BODY.PEEK[]<{begin}.{PIECE_BYTES}>)"
+            piece = content_of(await self._fetch([uid], items, patience), uid)
+            if piece is None:
+                return None
+            whole += piece
+            if len(piece) != PIECE_BYTES:
+                break
+        return bytes(whole)
 
     async def head(self, uid: int, *, max_bytes: int = 256 * 1024) -> bytes | None:
         """The header of the mail *uid*, at most *max_bytes* of it; None when the mail is gone."""
         lines = await self._fetch(
             [uid], f"(UID BODY.PEEK[HEADER]<0.{max_bytes}>)", COMMAND_TIMEOUT_S
         )
-        return _content(lines, uid)
+        return content_of(lines, uid)
 
     async def mark_seen(self, uids: Sequence[int]) -> None:
         """Set \\Seen on *uids*; a refusal is no error, for nothing depends on the flag."""
         if uids:
-            await self._tolerated(self._imap.uid("STORE", _set(uids), "+FLAGS.SILENT", "(\\Seen)"))
+            await self._tolerated(
+                self._imap.uid("STORE", uid_set(uids), "+FLAGS.SILENT", "(\\Seen)")
+            )
 
     async def mark_flagged(self, uids: Sequence[int]) -> None:
         """Set \\Flagged on *uids*, as a star in many programs; a refusal is no error."""
         if uids:
             await self._tolerated(
-                self._imap.uid("STORE", _set(uids), "+FLAGS.SILENT", "(\\Flagged)")
+                self._imap.uid("STORE", uid_set(uids), "+FLAGS.SILENT", "(\\Flagged)")
             )
 
     async def move(self, uids: Sequence[int], folder: str) -> None:
@@ -238,11 +244,11 @@ class Mailbox:
         name = folder_name(folder)
         command = "MOVE" if self.can("MOVE") else "COPY"
         try:
-            await self._ok(self._imap.uid(command, _set(uids), name))
+            await self._ok(self._imap.uid(command, uid_set(uids), name))
         except Refused:
             await self._tolerated(self._imap.create(name))
             try:
-                await self._ok(self._imap.uid(command, _set(uids), name))
+                await self._ok(self._imap.uid(command, uid_set(uids), name))
             except Refused:
                 return
         if command == "COPY":
@@ -250,9 +256,11 @@ class Mailbox:
 
     async def _delete(self, uids: Sequence[int]) -> None:
         """Where there is no MOVE. Only what UIDPLUS lets us name is expunged: others delete, too."""
-        await self._tolerated(self._imap.uid("STORE", _set(uids), "+FLAGS.SILENT", "(\\Deleted)"))
+        await self._tolerated(
+            self._imap.uid("STORE", uid_set(uids), "+FLAGS.SILENT", "(\\Deleted)")
+        )
         if self.can("UIDPLUS"):
-            await self._tolerated(self._imap.uid("EXPUNGE", _set(uids)))
+            await self._tolerated(self._imap.uid("EXPUNGE", uid_set(uids)))
 
     # --- waiting ----------------------------------------------------------------------------------
 
@@ -342,7 +350,7 @@ class Mailbox:
             return
 
     async def _fetch(self, uids: Sequence[int], items: str, seconds: float) -> list[Any]:
-        answer = await self._run(self._imap.uid("FETCH", _set(uids), items), seconds)
+        answer = await self._run(self._imap.uid("FETCH", uid_set(uids), items), seconds)
         if answer.result != "OK":
             raise Refused(
                 bytes(answer.lines[-1]).decode("utf-8", "replace") if answer.lines else "NO"
@@ -364,41 +372,3 @@ class Mailbox:
 
 class _NothingCame(Exception):
     """The server told nothing within the time."""
-
-
-def _set(uids: Sequence[int]) -> str:
-    return ",".join(str(uid) for uid in uids)
-
-
-def _arrived_at(line: bytes) -> datetime | None:
-    found = _DATE.search(line)
-    if not found:
-        return None
-    try:
-        text = found[1].decode("ascii").strip()
-        return datetime.strptime(text, "%d-%b-%Y %H:%M:%S %z").astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _content(lines: Sequence[Any], uid: int) -> bytes | None:
-    """The literal of the mail *uid* among *lines*: facts (bytes), literal (bytearray), facts …"""
-    described = b""
-    literal: bytes | None = None
-    for line in [*lines, b"0 FETCH ("]:
-        if isinstance(line, bytearray):
-            literal = bytes(line)
-        elif _FETCH.match(line):
-            found = _UID.search(described)
-            if found and int(found[1]) == uid:
-                inline = _INLINE_BODY.search(described)
-                if literal is not None or inline:
-                    return literal if literal is not None else _unescaped(inline)
-            described, literal = bytes(line), None
-        else:
-            described += b" " + bytes(line)
-    return None
-
-
-def _unescaped(inline: "re.Match[bytes] | None") -> bytes:
-    return re.sub(rb"\\(.)", rb"\1", inline[1] or b"") if inline else b""

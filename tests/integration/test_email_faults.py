@@ -489,3 +489,82 @@ async def test_certificates_are_verified(tmp_path: Path) -> None:
     finally:
         tls_server.close()
         fake.drop_all()
+
+
+# --- what the library would hide -----------------------------------------------------------------
+
+
+async def test_a_server_that_hangs_up_before_idling_is_noticed() -> None:
+    """The library alone waits for its "+" for ever."""
+    async with server(script={"IDLE": hang_up}) as fake, opened(fake) as box:
+        with pytest.raises(ConnectionLost):
+            await asyncio.wait_for(box.wait_for_news(30), 5)
+
+
+@pytest.mark.parametrize("name", ["UID MOVE", "UID COPY", "UID EXPUNGE"])
+@pytest.mark.parametrize("fault", [hang, hang_up])
+async def test_moving_ends_in_time(name: str, fault: Any) -> None:
+    """The library has no time limit on any of them."""
+    offered = b"IMAP4rev1 MOVE UIDPLUS" if name == "UID MOVE" else b"IMAP4rev1 UIDPLUS"
+    async with server(script={name: fault}, capabilities=offered) as fake, opened(fake) as box:
+        with pytest.raises(ConnectionLost):
+            await asyncio.wait_for(box.move([1], "Done"), 5)
+
+
+async def test_news_that_nobody_read_is_not_news_again() -> None:
+    """What stayed in the library's queue after an IDLE does not end the next one."""
+    async with server(mails=[simple_mail(1)]) as fake, opened(fake) as box:
+        waiting = asyncio.create_task(box.wait_for_news(5))
+        while not fake.commands("IDLE"):
+            await asyncio.sleep(0.01)
+        await fake.tell(b"* 2 EXISTS\r\n* 3 EXISTS\r\n* 1 FETCH (FLAGS (\\Seen))\r\n")
+        assert await waiting is True
+        await box.search("ALL")
+        assert await box.wait_for_news(0.2) is False
+
+
+async def test_subjects_in_answers_cannot_confuse_the_parser() -> None:
+    """Parentheses and "* " inside of answers break it: only numbers, dates and texts are asked for."""
+    mail = b'Subject: hi :( "a* b* c" {3}\r\n\r\n* 9 EXISTS\r\n)\r\nA1 OK done\r\n'
+    async with server(mails=[mail, simple_mail(2)]) as fake, opened(fake) as box:
+        assert sorted(await box.facts([1, 2])) == [1, 2]
+        assert await box.raw(1) == mail
+        assert await box.head(1) == mail.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+        asked = b" ".join(fake.commands("FETCH")).upper()
+        await box.noop()
+    assert b"ENVELOPE" not in asked
+    assert b"BODYSTRUCTURE" not in asked
+
+
+async def test_after_a_time_out_the_connection_is_not_used_again() -> None:
+    """The library never clears the pending command."""
+    async with server(script={"NOOP": [hang]}) as fake, opened(fake) as box:
+        with pytest.raises(ConnectionLost):
+            await box.noop()
+        with pytest.raises(ConnectionLost):
+            await asyncio.wait_for(box.search("ALL"), 5)
+
+
+async def test_no_password_reaches_a_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The library formats what it sends and receives."""
+    caplog.set_level("DEBUG")
+    async with server(mails=[simple_mail(1, body="private")]) as fake:
+        box = Mailbox("127.0.0.1", fake.port, None)
+        await box.open("user", "hunter2")
+        await box.select("INBOX")
+        await box.raw(1)
+        await box.close()
+    assert "hunter2" not in caplog.text
+    assert "private" not in caplog.text
+
+
+async def test_a_large_mail_comes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has its own time limit; together they are the mail, byte for byte."""
+    monkeypatch.setattr(mailbox, "PIECE_BYTES", 1000)
+    mails = [b"Subject: %d\r\n\r\n" % size + bytes(range(256)) * size for size in (8, 9, 10)]
+    mails.append(b"x" * 3000)  # a whole number of pieces
+    async with server(mails=mails) as fake, opened(fake) as box:
+        for uid, mail in enumerate(mails, 1):
+            assert await box.raw(uid, size_bytes=len(mail) - 7) == mail
+        assert len(fake.commands("BODY.PEEK[]<")) == 3 + 3 + 3 + 4
+        assert await box.raw(99, size_bytes=5000) is None

@@ -284,3 +284,14 @@ async def test_mails_move_on_a_real_server(mail: MailPair) -> None:
                 await asyncio.sleep(0.02)
         assert await mail.imap.count(SUPPORT, folder="Done") == 3
     assert len(memory.order) == 3
+
+
+async def test_a_large_mail_is_read_from_a_real_server(mail: MailPair) -> None:
+    """In pieces, and whole in the end."""
+    raw = simple_mail(1, body="0123456789abcdef" * 200_000)
+    memory = Memory()
+    async with Running(account(imap_port=mail.imap_port), memory) as running:
+        await running.is_ready()
+        await mail.imap.deliver(SUPPORT, raw)
+        (event,) = await memory.wait_for(1, timeout=40)
+    assert event.body == raw
