@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
@@ -117,10 +118,10 @@ class QqListener:
 
     async def _acknowledge(self, tap: str) -> None:
         """Not tried again: the person has seen by then that it took too long, and the tap is stored."""
-        if not tap or "/" in tap:
+        if not tap:
             return
         try:
-            url = f"{self._api.base}/interactions/{tap}"
+            url = f"{self._api.base}/interactions/{quote(tap, safe='')}"
             await self._api.call("PUT", url, speaks=False, json={"code": 0})
         except SendError as error:
             self._tools.log.warning("tap_not_acknowledged", error=error.detail, code=error.code)

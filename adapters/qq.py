@@ -28,7 +28,7 @@ from hub.errors import NotAuthentic, NotRecognised
 from hub.model import Secret
 from normalizers._qq_event import event_of
 from normalizers._wechat_fields import text_of
-from normalizers.qq import normalize
+from normalizers.qq import normalize, opens
 from outbound.qq import MEDIA_LIMITS, TEXT_LIMIT, QqChecker, QqMedia, QqSender
 
 __all__ = ["CHANNEL", "QqAdapter", "QqSettings"]
@@ -249,6 +249,7 @@ CHANNEL = Channel(
     sender=QqSender,
     media=QqMedia,
     checker=QqChecker,
+    opens=opens,
     capabilities=Capabilities(
         max_text_characters=TEXT_LIMIT,
         attachments=MEDIA_LIMITS,

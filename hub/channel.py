@@ -20,6 +20,7 @@ from hub.model import (
     Allowance,
     Attachment,
     Checkpoint,
+    ConversationRef,
     Draft,
     InboundEvent,
     Receipt,
@@ -540,6 +541,14 @@ class Maker(Protocol[Part]):
     def __call__(self, account: Account[Any], tools: Tools, /) -> Part: ...
 
 
+class Opens(Protocol):
+    """Where a message goes that nobody has asked for."""
+
+    def __call__(self, to: Address, account: Account[Any], /) -> tuple[Address, ConversationRef]:
+        """The recipient's address as this channel writes it, and the conversation it is in."""
+        ...
+
+
 class Channel(Struct, frozen=True, kw_only=True):
     """What a channel is.
 
@@ -547,7 +556,8 @@ class Channel(Struct, frozen=True, kw_only=True):
     killable child processes. *max_body_bytes* is the largest callback body where the hub's usual
     limit is too small. *callback* says that the platform calls us at ``/in/{key}/{account}``.
     *setup* renders what an admin pastes into the platform's console. A maker of a listener may give
-    None: this account has nothing to listen to.
+    None: this account has nothing to listen to. *opens* is for channels that write first and do not
+    call a conversation by the bare address.
     """
 
     key: str
@@ -562,6 +572,7 @@ class Channel(Struct, frozen=True, kw_only=True):
     socket: Maker[Socket] | None = None
     media: Maker[MediaSource] | None = None
     checker: Maker[Checker] | None = None
+    opens: Opens | None = None
     hostile: bool = False
     max_body_bytes: int | None = None
     retries_on: str = "503"  # "close": this platform tries again only when the connection just ends

@@ -40,6 +40,7 @@ _SECRET_NAMES = frozenset(
         "privatekey",
         "providersecret",
         "proxyauthorization",
+        "qsignature",
         "redisurl",
         "refreshtoken",
         "secret",
@@ -55,6 +56,7 @@ _SECRET_NAMES = frozenset(
         "token",
         "webhooksignature",
         "xapikey",
+        "xcossecuritytoken",
     }
 )
 _NAME = r"[A-Za-z][A-Za-z0-9_.-]{0,40}"

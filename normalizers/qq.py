@@ -29,7 +29,7 @@ from normalizers._qq_contents import addresses_bot, content_of, quoted_by, scene
 from normalizers._qq_event import MESSAGES, Place, inside, place_of, read_event, time_of
 from normalizers._wechat_fields import text_of
 
-__all__ = ["audit_id", "normalize"]
+__all__ = ["audit_id", "normalize", "opens"]
 
 Fields = Mapping[str, Any]
 
@@ -328,6 +328,15 @@ def _opened(one: _Event, place: Place) -> Iterable[Allowance]:
             mode="active",
             group="consent",
         )
+
+
+def opens(to: Address, account: Account[Any], /) -> tuple[Address, ConversationRef]:
+    """A person by their openid, a group by ``group:`` and its own."""
+    scene, _, own = to.value.partition(":") if ":" in to.value else ("c2c", ":", to.value)
+    place = Place(scene, own)
+    value = own if scene == "c2c" else place.thread_key
+    ref = ConversationRef(thread_key=place.thread_key, is_group=place.is_group)
+    return Address(to.scheme, account.settings.app_id, value), ref
 
 
 def audit_id(own: str) -> str:

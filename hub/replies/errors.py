@@ -12,6 +12,7 @@ __all__ = [
     "InvalidReply",
     "Moved",
     "NotNow",
+    "ReviewUnfinished",
     "TooManyAnswers",
     "UnknownMessage",
     "free_again",
@@ -56,6 +57,12 @@ class Cancelled(SendError):
     """A person cancelled the reply."""
 
     code = "cancelled"
+
+
+class ReviewUnfinished(SendError):
+    """The platform has not said what came of its review."""
+
+    code = "review_unfinished"
 
 
 class HeldTooLong(SendError):

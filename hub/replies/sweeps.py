@@ -1,4 +1,4 @@
-"""What time decides: held replies that nobody waits for, and parts behind an ``unknown``."""
+"""What time decides: held replies that nobody waits for, reviews, parts behind an ``unknown``."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from hub.core import Core
 from hub.errors import SendError
 from hub.outbox import Change, change_status
-from hub.replies.errors import AccountRemoved, HeldTooLong, Incomplete
+from hub.replies.errors import AccountRemoved, HeldTooLong, Incomplete, ReviewUnfinished
 from hub.replies.pace import Pace
 from hub.store import Transaction
 from hub.store import drafts as draft_rows
@@ -26,7 +26,8 @@ async def _sweep(core: Core, pace: Pace, tx: Transaction) -> frozenset[str]:
     held = await draft_rows.expired_held(
         tx, now - timedelta(hours=settings.hub.hold_hours), list(settings.accounts)
     )
-    if not unknown and not held:
+    reviews = await draft_rows.stale_reviews(tx, now - timedelta(hours=settings.hub.hold_hours))
+    if not unknown and not held and not reviews:
         return frozenset()
     changes = [_failed(row, Incomplete()) for row in unknown]
     changes += [
@@ -34,6 +35,8 @@ async def _sweep(core: Core, pace: Pace, tx: Transaction) -> frozenset[str]:
         for row in held
     ]
     await draft_rows.cancel_waiting_drafts(tx, [change.message_id for change in changes], now)
+    told = ReviewUnfinished().as_json()
+    changes += [Change(row["id"], "unknown", told) for row in reviews]
     return await change_status(tx, settings, changes, now)
 
 

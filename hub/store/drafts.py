@@ -24,6 +24,7 @@ __all__ = [
     "remove_drafts",
     "requeue_drafts",
     "shown",
+    "stale_reviews",
     "stale_unknown",
 ]
 
@@ -206,6 +207,23 @@ async def stale_unknown(tx: Transaction, since: datetime) -> list[Any]:
         "ORDER BY m.id LIMIT 100 FOR UPDATE OF m SKIP LOCKED",
         since,
     )
+
+
+async def stale_reviews(tx: Transaction, since: datetime) -> list[Any]:
+    """Messages that a platform reviews since before *since*, locked; their drafts are unknown now."""
+    rows = await tx.fetch(
+        "SELECT m.id, m.account, m.conversation_id FROM messages m WHERE m.direction = 'outbound' "
+        "AND m.status = 'held' AND m.status_at <= $1 AND EXISTS (SELECT FROM drafts d "
+        "WHERE d.message_id = m.id AND d.state = 'held') "
+        "ORDER BY m.id LIMIT 100 FOR UPDATE OF m SKIP LOCKED",
+        since,
+    )
+    if rows:
+        await tx.fetch(
+            "UPDATE drafts SET state = 'unknown' WHERE message_id = ANY($1::uuid[]) AND state = 'held'",
+            [row["id"] for row in rows],
+        )
+    return rows
 
 
 async def expired_held(tx: Transaction, since: datetime, accounts: Sequence[str]) -> list[Any]:

@@ -19,7 +19,7 @@ from outbound._wechat_parts import kept, noted, place_line, type_of
 __all__ = ["MEDIA_LIMITS", "TEXT_LIMIT", "UNKNOWN", "Plan", "Target", "compose", "target_of"]
 
 UNKNOWN = "{{msg_id}}"
-"""Stands for the message that would be answered, where nothing is known of any."""
+"""Stands for the message that would be answered, where a reply is only looked at and names none."""
 
 TEXT_LIMIT = 1500  # characters; the platform publishes none, and this is what others found to pass
 MEDIA_LIMITS: Mapping[str, int] = {
@@ -189,7 +189,7 @@ def _anchors(
     for field in ("msg_id", "event_id"):
         if key := reply.reply_context.get(field):
             return [_Anchor(field, str(key), None)]
-    known = allowances or reply.last_inbound_at or plan.active
+    known = allowances or reply.last_inbound_at or plan.active or reply.message_id
     return [] if known else [_Anchor("msg_id", UNKNOWN, None)]
 
 

@@ -178,6 +178,8 @@ class QqApi:
 
     def _say(self, place: str, asked: dict[str, Any]) -> Answer:
         facts = {name: asked.get(name) for name in ("msg_id", "event_id", "msg_seq", "msg_type")}
+        reference = asked.get("message_reference")
+        facts["quotes"] = reference.get("message_id") if isinstance(reference, dict) else None
         try:
             shown = check(place, asked, self._files)
             self._chats.take(place, asked)

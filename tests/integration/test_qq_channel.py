@@ -253,3 +253,30 @@ async def test_nothing_goes_out_by_itself_unless_it_may(
         await eventually(refused, timeout=30)
         await world.status(await world.reply(place, "again"), "held")
         assert simulator.chats.active == 1
+
+
+async def test_a_review_without_end_is_told(world: World) -> None:
+    """It is unknown in the end, not lost; what the platform says later still counts."""
+    await world.simulator.write("林", "hello")
+    await world.arrived(1)
+    world.simulator.api.audited = 1
+    reply = await world.reply(await world.place("林"), "reviewed")
+    await world.status(reply, "held")
+    await world.core.db.fetch("UPDATE messages SET status_at = status_at - interval '49 hours'")
+    told = await world.status(reply, "unknown")
+    assert told["error"]["code"] == "review_unfinished"
+    (audit,) = world.simulator.api.under_review
+    await world.simulator.decide(audit)
+    await world.status(reply, "sent")
+    assert len(world.simulator.log("send")) == 1
+
+
+async def test_a_quote_names_the_message(world: World) -> None:
+    """By what the platform calls it for that."""
+    pushed = await world.simulator.write("林", "this one")
+    assert pushed is not None
+    (message,) = await world.arrived(1)
+    asked = ReplyRequest(text="that?", in_reply_to=message["id"])
+    await world.status(await world.reply(await world.place("林"), asked), "sent")
+    entry = pushed.event["d"]["message_scene"]["ext"][0]
+    assert world.simulator.log("send")[0]["quotes"] == entry.removeprefix("msg_idx=")

@@ -10,8 +10,9 @@ from hub.core import Core
 from hub.feed import NewEvent, publish
 from hub.ids import new_id
 from hub.ingest.filing import conversation_json
-from hub.model import Address
+from hub.model import Address, ConversationRef
 from hub.replies import Accepted, Author, ReplyRequest, accept
+from hub.settings import AccountPlan
 from hub.store import Transaction
 from hub.store.filing import ConversationRow, contacts_of, lock_conversations, make_conversations
 from hub.store.inbox import short_key
@@ -71,7 +72,7 @@ async def open_conversation(call: Call[Nothing, Opening]) -> web.Response:
     fields = {name: getattr(asked, name) for name in ReplyRequest.__struct_fields__}
 
     async def work(tx: Transaction) -> Accepted:
-        place, rung = await _place(core, tx, asked, plan.channel.key, queue)
+        place, rung = await _place(core, tx, asked, plan, queue)
         if not call.caller.sees(place.queue):
             raise not_found()
         accepted = await accept(core, tx, {"id": place.id}, ReplyRequest(**fields), author=author)
@@ -81,23 +82,26 @@ async def open_conversation(call: Call[Nothing, Opening]) -> web.Response:
 
 
 async def _place(
-    core: Core, tx: Transaction, asked: Opening, channel: str, queue: str
+    core: Core, tx: Transaction, asked: Opening, plan: AccountPlan, queue: str
 ) -> tuple[ConversationRow, frozenset[str]]:
     """The conversation with the recipient, locked, made where there is none; and whom to ring."""
-    key = (asked.account, short_key(asked.to.value))
+    address = Address(asked.to.scheme, asked.to.scope, asked.to.value)
+    home = ConversationRef(thread_key=address.value)
+    if plan.channel.opens is not None:
+        address, home = plan.channel.opens(address, plan.account)
+    key = (asked.account, short_key(home.thread_key or address.value))
     if found := await lock_conversations(tx, [key]):
         return found[0], frozenset()
     now = core.clock()
-    address = Address(asked.to.scheme, asked.to.scope, asked.to.value)
     contact = (await contacts_of(tx, {address: None}, now))[address]
     made = ConversationRow(
         id=new_id(),
         account=asked.account,
-        channel=channel,
+        channel=plan.channel.key,
         thread_key=key[1],
         contact_id=contact,
         address=address,
-        is_group=False,
+        is_group=home.is_group,
         queue=queue,
         state="open",
         case_number=1,
