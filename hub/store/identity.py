@@ -157,12 +157,18 @@ async def contact(db: Database | Transaction, contact_id: UUID) -> Any | None:
     return rows[0] if rows else None
 
 
-async def addresses_of(db: Database | Transaction, contact_id: UUID) -> list[Any]:
-    """Where the contact is reached: scheme, scope, value, name."""
+async def addresses_of(
+    db: Database | Transaction, contact_id: UUID, queues: Sequence[str] | None
+) -> list[Any]:
+    """Where the contact is reached: scheme, scope, value, name; of *queues* only, unless None."""
     return await db.fetch(
-        "SELECT scheme, scope, value, name FROM addresses WHERE contact_id = $1 "
+        "SELECT scheme, scope, value, name FROM addresses a WHERE contact_id = $1 "
+        "AND ($2::text[] IS NULL OR EXISTS (SELECT FROM conversations c "
+        "WHERE c.contact_id = a.contact_id AND c.queue = ANY($2) AND c.address_scheme = a.scheme "
+        "AND c.address_scope = a.scope AND c.address_value = a.value)) "
         "ORDER BY scheme, scope, value",
         contact_id,
+        None if queues is None else list(queues),
     )
 
 

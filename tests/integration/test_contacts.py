@@ -83,6 +83,23 @@ async def test_merging_needs_sight_of_everything(database_url: str) -> None:
         assert (await admin.post(f"/v1/contacts/{ann}/merge", same)).status == 422
 
 
+async def test_a_token_sees_the_addresses_of_its_queues(database_url: str) -> None:
+    """Where else a person is reached is not the business of a helpdesk that serves one queue."""
+    async with api(database_url) as hub:
+        await hub.say({"id": "1", "from": "ann", "text": "hello"})
+        await hub.say({"id": "2", "from": "ann@home", "text": "hello"})
+        admin = await hub.client()
+        second, first = (await admin.get("/v1/conversations")).json["items"]
+        body = {"other": first["contact"]["id"], "evidence": "ann@home told me"}
+        path = f"/v1/contacts/{second['contact']['id']}"
+        kept = (await admin.post(f"{path}/merge", body)).json
+        await hub.core.db.fetch("UPDATE conversations SET queue = 'sales' WHERE thread_key = 'ann'")
+        sales = await hub.client("read", queues=["sales"])
+        seen = (await sales.get(f"/v1/contacts/{kept['id']}")).json
+        assert [one["value"] for one in seen["addresses"]] == ["ann"]
+        assert (seen["merges"], len(kept["merges"])) == ([], 1)
+
+
 async def test_a_group_is_never_merged(database_url: str) -> None:
     """It is no person."""
     async with api(database_url) as hub:

@@ -49,19 +49,24 @@ class ContactView(Struct, frozen=True, kw_only=True):
 
 @table.add("GET", "/v1/contacts/{id}", tag=TAG, scope="read", answer=ContactView, problems=(404,))
 async def get_contact(call: Call[Nothing, Nothing]) -> ContactView:
-    """Read a contact: addresses, and what was merged into it."""
+    """Read a contact: addresses, and what was merged into it.
+
+    A token for some queues gets the addresses that write there, and merges only if it sees all of the
+    contact's conversations.
+    """
     own = own_id("cnt", call.path["id"])
     if not await rows.sees_all(call.core.db, call.queues, own, all_=False):
         raise not_found()
-    return await _view(call.core, own)
+    return await _view(call.core, own, call.queues)
 
 
-async def _view(core: Core, own: UUID) -> ContactView:
+async def _view(core: Core, own: UUID, queues: Sequence[str] | None) -> ContactView:
     found = await rows.contact(core.db, own)
     if found is None:
         raise not_found()
-    addresses = await rows.addresses_of(core.db, own)
-    merges = await rows.merges_of(core.db, own)
+    addresses = await rows.addresses_of(core.db, own, queues)
+    sees_all = await rows.sees_all(core.db, queues, own, all_=True)
+    merges = await rows.merges_of(core.db, own) if sees_all else ()
     return ContactView(
         id=show_id("cnt", own),
         name=found["name"],
@@ -134,7 +139,7 @@ async def merge_contacts(call: Call[Nothing, MergeRequest]) -> ContactView:
         raise Problem(409, "cannot-merge", "groups are never merged")
     if rung:
         core.bells.ring("deliver")
-    return await _view(core, merged.kept)
+    return await _view(core, merged.kept, call.queues)
 
 
 class UndoRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -176,7 +181,7 @@ async def unmerge_contacts(call: Call[Nothing, UndoRequest]) -> ContactView:
         raise Problem(409, "cannot-undo", "it is undone already, or was merged on")
     if rung:
         core.bells.ring("deliver")
-    return await _view(core, own)
+    return await _view(core, own, call.queues)
 
 
 async def _tell(
