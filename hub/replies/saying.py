@@ -265,9 +265,15 @@ class LaneRun:
         error = Ambiguous("the process that was sending it stopped before it had an answer")
         tried = Try(message, row, draft, row["tries"], row["allowance_id"])
         # An answer is given after it is written down: what stands as being sent never left.
-        if draft.role == "prepare" or draft.repeatable or draft.only_in_answer:
+        may_repeat = draft.role == "prepare" or draft.repeatable or draft.only_in_answer
+        is_last = row["tries"] > len(self._pace.retries_s)  # it may be what ends the processes
+        if may_repeat and not is_last:
             await self._holder.again(tried, error, refund=False)
             raise Changed
+        if draft.role == "prepare":
+            ended = f"{row['tries']} processes have ended while they were making it"
+            await self._holder.fail(message, Unreachable(ended), tried)
+            raise _Settled
         await self._holder.unknown(message, row, error)
         raise Changed
 

@@ -348,6 +348,28 @@ async def test_a_worker_killed_on_the_way(
 # --- fenced -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("text, end", [("file:huge", "failed"), ("one", "unknown")])
+async def test_a_call_that_ends_its_process_again_and_again_is_given_up(
+    db: Database, text: str, end: str
+) -> None:
+    """A file that no process survives must not take down one after the other for ever."""
+    world = World(db, repeatable=True)
+    conversation = await world.conversation()
+    message = await world.reply(conversation, text)
+    behind = await world.reply(conversation, "two")
+    await db.fetch(
+        "UPDATE drafts SET state = 'sending', started_at = now(), tries = $2 "
+        "WHERE message_id = $1 AND position = 0",
+        message,
+        len(QUICK.retries_s) + 1,
+    )
+    async with world.serving():
+        assert await until_status(world, message, "failed", "unknown") == end
+        await until_status(world, behind, "sent")
+
+    assert (world.platform.prepared, world.platform.texts()) == ([], ["two"])
+
+
 async def test_a_holder_that_stalled_past_its_lease_writes_nothing_more(db: Database) -> None:
     """Its answer comes after another has the lane: it is thrown away, and nothing is said twice."""
     world = World(db)
