@@ -40,7 +40,7 @@ class KefuPart(DemoPart):
             token=made.token,
             aes_key=made.aes_key,
             open_kfids=[self.desk],
-            poll_s=30,
+            poll_s=5,
             welcome_text="您好，欢迎光临灯火小铺！",
             goodbye_text="感谢您的来信，再见！",
             api_base=f"http://127.0.0.1:{self._port}",
