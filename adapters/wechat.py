@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, field
 from adapters._wechat_answer import Seal
 from adapters._wechat_crypto import Box, is_aes_key, is_signed, open_by
 from adapters._wechat_envelope import MAX_BODY, query_of, sealed_in
+from adapters._wechat_people import Doorman, PeopleListener
 from hub.channel import (
     Account,
     AwaitReply,
@@ -81,6 +82,12 @@ class WeChatSettings(Struct, frozen=True, kw_only=True):
         list[str],
         Meta(description="Ids of the templates that are subscribe messages (订阅通知)"),
     ] = field(default_factory=list)
+    profiles: Annotated[
+        bool,
+        Meta(
+            description="Ask for the unionid of new customers, by which several accounts know one"
+        ),
+    ] = True
     proxy: Annotated[
         str | None, Meta(description="HTTP proxy towards the platform, whose address it must know")
     ] = None
@@ -120,6 +127,7 @@ class WeChatAdapter:
         self._token = settings.token.reveal()
         self._mode = settings.mode
         self._wait = timedelta(seconds=settings.passive_wait_s) if settings.passive else None
+        self._doorman = Doorman() if _asks(settings) else None
         keys = [key for key in (settings.aes_key, settings.previous_aes_key) if key]
         self._boxes = tuple(Box(key.reveal(), settings.app_id) for key in keys)
 
@@ -135,7 +143,8 @@ class WeChatAdapter:
         fields = read_fields(opened.body)
         event = self._event(opened, fields, request)
         awaited = self._awaited(event, fields, opened.seal)
-        return Intake((event,), response=_SUCCESS, await_reply=awaited)
+        bells = self._doorman.bells(_openid(fields)) if self._doorman else ()
+        return Intake((event,), bells, response=_SUCCESS, await_reply=awaited)
 
     def _handshake(self, request: IntakeRequest) -> Response:
         """URL verification: the platform wants its ``echostr`` back, to the byte."""
@@ -182,7 +191,7 @@ class WeChatAdapter:
     def _event(
         self, opened: _Opened, fields: Mapping[str, Any] | None, request: IntakeRequest
     ) -> InboundEvent:
-        sender = clean(text_of(fields, "FromUserName"))[:_MAX_ORDER_KEY] if fields else ""
+        sender = _openid(fields)
         return InboundEvent(
             dedupe_key=identity(fields, opened.body),
             order_key=sender or self._account,
@@ -192,12 +201,25 @@ class WeChatAdapter:
         )
 
 
+def _openid(fields: Mapping[str, Any] | None) -> str:
+    return clean(text_of(fields, "FromUserName"))[:_MAX_ORDER_KEY] if fields else ""
+
+
+def _asks(settings: WeChatSettings) -> bool:
+    return settings.profiles and settings.app_secret is not None
+
+
+def _people(account: Account[WeChatSettings], tools: Tools) -> PeopleListener | None:
+    return PeopleListener(account, tools) if _asks(account.settings) else None
+
+
 CHANNEL = Channel(
     key="wechat",
     title="WeChat Official Account (公众号)",
     settings=WeChatSettings,
     normalize=normalize,
     adapter=WeChatAdapter,
+    listener=_people,
     sender=WeChatSender,
     media=WeChatMedia,
     checker=WeChatChecker,

@@ -27,6 +27,7 @@ from hub.model import (
     Result,
 )
 from normalizers._wechat_fields import identity, integer, listed, number, read_fields, text_of
+from normalizers._wechat_profile import PROOF, profile_of
 
 __all__ = ["is_answerable", "normalize"]
 
@@ -199,6 +200,8 @@ def is_answerable(fields: Fields) -> bool:
 
 def normalize(event: InboundEvent, account: Account[Any], /) -> Iterable[Result]:
     """The message, notice or receipts in *event*; what cannot be read is shown as ``unsupported``."""
+    if event.proof == PROOF:
+        return [profile_of(event, account)]
     fields = read_fields(event.body)
     push = _Push(fields or {}, event, account)
     if fields is None:

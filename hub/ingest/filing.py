@@ -394,9 +394,9 @@ class _Batch:
                 conversation.queue,
             )
             self._follow(notice, conversation)
+            self._claim(read.row.account, notice)
         if notice.consent and notice.sender:
             self.consents.append(_consent(read, notice))
-            self._claim(read.row.account, notice)
         shown = msgspec.structs.replace(
             notice,
             id=show_id("ntc", own),

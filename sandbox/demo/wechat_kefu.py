@@ -28,7 +28,8 @@ class KefuPart(DemoPart):
         self.desk = self.simulator.desks.open("灯火小铺", own, first=int(time.time() * 1000))
         self.app: KefuApp = KefuApp(self.simulator, place.people, self.desk)
         for person in place.people:
-            self.simulator.meet(person.name, self.app.address(person))
+            own = self.app.address(person)
+            self.simulator.meet(person.name, own, unionid=person.unionid)
 
     def settings_toml(self) -> str:
         made = self.simulator.credentials

@@ -4,6 +4,8 @@ No app brings JavaScript of its own. It says which chats, tools and switches it 
 what each does; the page draws them all in the same way.
 """
 
+import base64
+import hashlib
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +40,12 @@ class Person:
     key: str
     name: str
     mail: str
+
+    @property
+    def unionid(self) -> str:
+        """How WeChat calls this person at every account of the shop."""
+        digest = hashlib.sha256(f"union:{self.key}".encode()).digest()
+        return "oU" + base64.urlsafe_b64encode(digest).decode()[:26]
 
 
 @dataclass(frozen=True, slots=True)

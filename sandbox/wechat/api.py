@@ -14,7 +14,7 @@ from aiohttp import BodyPartReader, web
 
 from sandbox.http import Handler, cut
 from sandbox.journal import Clock, Journal
-from sandbox.wechat.customers import Customers
+from sandbox.wechat.customers import Customer, Customers
 from sandbox.wechat.errors import PlatformError
 from sandbox.wechat.faults import Fault, FaultBox
 from sandbox.wechat.media import Media, MediaStore
@@ -23,6 +23,7 @@ from sandbox.wechat.templates import Said, Templates
 from sandbox.wechat.tokens import TokenOffice
 
 MAX_REQUEST_BYTES = 12 * 1024 * 1024
+MAX_PEOPLE = 100
 TYPING_SECONDS = 15
 TYPING_NEEDS_ACTION_WITHIN = 30
 _SHOWN_BODY = 4000
@@ -80,6 +81,7 @@ class PlatformApi:
             web.route("*", "/cgi-bin/getcallbackip", self._call(self._callback_ips)),
             web.route("*", "/cgi-bin/clear_quota", self._call(self._clear_quota)),
             web.route("*", "/cgi-bin/user/info", self._call(self._user_info)),
+            web.route("*", "/cgi-bin/user/info/batchget", self._call(self._user_infos)),
             web.get("/_media/{media_id}", self._public_media),
         ]
 
@@ -315,8 +317,22 @@ class PlatformApi:
         return {"errcode": 0, "errmsg": "ok"}
 
     async def _user_info(self, request: web.Request) -> Answer:
-        """Nickname and picture are empty for everyone since 2021-12-27."""
         customer = self._customers.get(request.query.get("openid"))
+        return self._profile(customer, request.query.get("lang", "zh_CN"))
+
+    async def _user_infos(self, request: web.Request) -> Answer:
+        """Up to 100 at once; one unknown id refuses them all."""
+        _require_post(request)
+        asked = read_request(await request.read()).get("user_list")
+        if not isinstance(asked, list) or not 0 < len(asked) <= MAX_PEOPLE:
+            raise PlatformError(40032)
+        found = [self._customers.get(one.get("openid")) for one in asked if isinstance(one, dict)]
+        self._journal.write("people", openids=[customer.openid for customer in found])
+        return {"user_info_list": [self._profile(customer, "zh_CN") for customer in found]}
+
+    def _profile(self, customer: Customer, language: str) -> Answer:
+        """Nickname and picture are empty for everyone since 2021-12-27; ``unionid`` stands there only
+        where the account is bound to an Open Platform account."""
         if not customer.is_following:
             return {"subscribe": 0, "openid": customer.openid, "tagid_list": []}
         return {
@@ -324,7 +340,7 @@ class PlatformApi:
             "openid": customer.openid,
             "nickname": "",
             "sex": 0,
-            "language": request.query.get("lang", "zh_CN"),
+            "language": language,
             "city": "",
             "province": "",
             "country": "",
@@ -336,6 +352,7 @@ class PlatformApi:
             "subscribe_scene": "ADD_SCENE_SEARCH",
             "qr_scene": 0,
             "qr_scene_str": "",
+            **({"unionid": customer.unionid} if customer.unionid else {}),
         }
 
 

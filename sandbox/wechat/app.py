@@ -36,6 +36,8 @@ class WeChatApp(App):
         super().__init__(simulator.customers, people, simulator.board)
         self._simulator = simulator
         self._spec = self._made()
+        for person in people:
+            simulator.customers.meet(self.address(person)).unionid = person.unionid
 
     @property
     def spec(self) -> AppSpec:

@@ -36,6 +36,7 @@ class Customer:
 
     openid: str
     is_following: bool = True
+    unionid: str | None = None
     followed_at: float = 0.0
     last_action_at: float = 0.0
     typing_until: float = 0.0

@@ -1,6 +1,7 @@
 """The official account's kit: pushes in safe mode, answers as the platform documents them."""
 
 import hashlib
+import json
 from base64 import b64decode, b64encode
 from urllib.parse import urlencode
 
@@ -9,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from adapters.wechat import CHANNEL, WeChatSettings
 from hub.channel import HttpAnswer, IntakeRequest
 from hub.errors import BadCredentials, RateLimited, RecipientGone, Rejected, WindowClosed
-from hub.model import Address, Secret
+from hub.model import Address, InboundEvent, Secret
 from hub.testing import ChannelKit, HttpCall, Platform, json_answer, post
 from hub.testing.kit import NOW
 
@@ -64,6 +65,18 @@ def refusal(code: int, text: str = "no rid: 6750-a1-b2") -> HttpAnswer:
     return json_answer({"errcode": code, "errmsg": text})
 
 
+def profile(body: bytes) -> InboundEvent:
+    """What the platform answered when it was asked who somebody is."""
+    digest = hashlib.sha256(body).hexdigest()
+    return InboundEvent(
+        dedupe_key=f"profile:{digest}",
+        order_key=OPENID,
+        body=body,
+        received_at=NOW,
+        proof="user/info",
+    )
+
+
 KIT = ChannelKit(
     channel=CHANNEL,
     settings=WeChatSettings(
@@ -75,6 +88,8 @@ KIT = ChannelKit(
     to=Address("wechat", APP_ID, OPENID),
     sample=sample,
     sealed=sealed,
+    event=profile,
+    samples=(profile(json.dumps({"openid": OPENID, "unionid": "oUNION"}).encode()),),
     handshake=IntakeRequest(
         "GET",
         "/in/wechat/conformance",

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -190,3 +191,22 @@ async def test_a_file_of_the_phone_is_seen_on_it(stage: Stage) -> None:
         assert stage.demo.phone.file(app, bubble["media_id"]).content.startswith(b"\x89PNG")
         with pytest.raises(PlatformError):
             stage.app(app).file("nothing")
+
+
+async def test_one_person_at_two_accounts_is_one_contact(stage: Stage) -> None:
+    """Lin follows the official account and writes to customer service: WeChat says that it is Lin."""
+    await stage.do("wechat", "text", text="hello")
+    await stage.do("wechat_kefu", "text", text="hello")
+    await stage.do("wecom", "text", text="hello")
+
+    async def contacts() -> dict[str, Any]:
+        rows = await stage.core.db.fetch("SELECT channel, contact_id FROM conversations")
+        return {row["channel"]: row["contact_id"] for row in rows}
+
+    async def same() -> bool:
+        found = await contacts()
+        return len(found) == 3 and found["wechat"] == found["wechat_kefu"]
+
+    await eventually(same, 30)
+    found = await contacts()
+    assert found["wecom"] != found["wechat"]
