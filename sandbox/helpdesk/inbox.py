@@ -189,7 +189,9 @@ class Inbox:
         conversation.subject = conversation.subject or raw.get("subject")
         if isinstance(raw.get("reply"), dict):
             conversation.reply = raw["reply"]
-        if raw.get("direction") == "inbound":
+        if home.get("is_group"):  # its name is the group's, whoever speaks
+            self._introduce(conversation, {"value": home.get("thread_key")}, None)
+        elif raw.get("direction") == "inbound":
             sender = raw.get("sender") or {}
             self._introduce(conversation, sender.get("address"), sender.get("name"))
 
@@ -213,9 +215,13 @@ class Inbox:
 
 
 def _shown(raw: Json) -> Json:
-    """The part of a message that the page shows."""
+    """The part of a message that the page shows; *sender* is who of a group said it."""
     inbound = raw.get("direction", "inbound") == "inbound"
+    in_group = bool((raw.get("conversation") or {}).get("is_group"))
+    sender = raw.get("sender") or {}
+    value = (sender.get("address") or {}).get("value")
     return {
+        "sender": (sender.get("name") or value) if inbound and in_group else None,
         "id": str(raw["id"]),
         "direction": "inbound" if inbound else "outbound",
         "kind": str(raw.get("kind") or "text"),

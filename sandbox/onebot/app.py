@@ -76,7 +76,7 @@ class QQApp(App):
         )
         chats = (Chat("shop", SHOP), Chat("group", FRIENDS, is_group=True))
         return AppSpec(
-            "qq", Words("QQ", "QQ"), "qq", "#12b7f5", chats, writing(self._write), tools=tools
+            "onebot", Words("QQ", "QQ"), "qq", "#12b7f5", chats, writing(self._write), tools=tools
         )
 
     def _where(self, given: Given) -> Group | None:

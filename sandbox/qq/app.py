@@ -71,7 +71,7 @@ class QqBotApp(App):
         )
         chats = (Chat("bot", BOT), Chat("group", NEIGHBOURS, is_group=True))
         return AppSpec(
-            "qq_bot",
+            "qq",
             Words("QQ bot", "QQ 机器人"),
             "qq",
             "#0099ff",

@@ -101,7 +101,8 @@ function lines(messages) {
       drawn.push(el("p.day", {}, el("span", {}, day)));
     }
     const more = continues(message, messages[index + 1]);
-    drawn.push(line(message, at, { together: before?.direction === message.direction, more }));
+    const together = before?.direction === message.direction && before.sender === message.sender;
+    drawn.push(line(message, at, { together, more }));
     before = message;
   }
   return drawn;
@@ -109,7 +110,7 @@ function lines(messages) {
 
 /** The next line says the same time and state: once is enough. */
 function continues(message, next) {
-  return next?.direction === message.direction && next.status === message.status && next.at.slice(0, 16) === message.at.slice(0, 16);
+  return next?.direction === message.direction && next.sender === message.sender && next.status === message.status && next.at.slice(0, 16) === message.at.slice(0, 16);
 }
 
 function line(message, at, { together, more }) {
@@ -122,6 +123,7 @@ function line(message, at, { together, more }) {
       `div.bubble${mail ? ".letter" : ""}${isPicture(message) ? ".only-picture" : ""}`,
       {},
       mail && message.subject && el("h2", {}, message.subject),
+      message.sender && !together && el("b.who", {}, message.sender),
       content(message),
     ),
     (!more || bad) && el("footer", {}, el("time", { datetime: message.at }, clockTime(at)), message.status && state(message)),

@@ -132,6 +132,23 @@ def test_a_message_opens_a_conversation() -> None:
     assert (summary["name"], summary["queue"], summary["unread"]) == ("Alice", "sales", 1)
 
 
+def test_a_group_has_its_own_name_and_its_messages_their_senders() -> None:
+    """Whoever speaks last gives the conversation no name."""
+    inbox = Inbox()
+    home = {"id": "cnv_1", "is_group": True, "thread_key": "group:7", "queue": "sales"}
+    said = {"role": "contact", "address": {"value": "1"}, "name": "老王"}
+
+    inbox.update_conversation({"id": "cnv_1", "contact": {"name": "灯友会"}})
+    inbox.add_message(message("msg_1") | {"conversation": home, "sender": said})
+    found = inbox.add_message(
+        message("msg_2") | {"conversation": home, "sender": said | {"name": "Mia"}}
+    )
+
+    assert found is not None
+    assert found[0].name == "灯友会"
+    assert found[1]["sender"] == "Mia"
+
+
 def test_the_same_message_counts_once() -> None:
     """Told twice, filed once."""
     inbox = Inbox()
