@@ -225,7 +225,8 @@ class LaneRun:
         if outlet.when_closed == "fail" or stored is None:
             await self._holder.fail(message, error, tried)
             raise _Settled
-        if tried is not None and outlet.when_closed != "hold" and tried.draft.cost:
+        other_ways = outlet.when_closed != "hold" or outlet.capabilities.proactive
+        if tried is not None and other_ways and tried.draft.cost:
             await self._holder.again(tried, error, refund=False, counts=False, kept=False)
             raise Changed  # composed again, by what the platform has said
         await self._hold(message, outlet, stored, error, tried)

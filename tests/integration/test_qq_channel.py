@@ -244,6 +244,11 @@ async def test_nothing_goes_out_by_itself_unless_it_may(
         sent = await world.status(await world.reply(place, "by the way"), "sent")
         assert "active" in str(sent["extra"]["notes"])
         assert simulator.chats.active == 1
+        await simulator.write("林", "again")
+        await world.arrived(2)
+        simulator.chats.close()  # the platform's reckoning, not ours
+        await world.status(await world.reply(place, "so it goes"), "sent")
+        assert simulator.chats.active == 2
         await simulator.befriend("林", "C2C_MSG_REJECT")
 
         async def refused() -> bool:
@@ -252,7 +257,7 @@ async def test_nothing_goes_out_by_itself_unless_it_may(
 
         await eventually(refused, timeout=30)
         await world.status(await world.reply(place, "again"), "held")
-        assert simulator.chats.active == 1
+        assert simulator.chats.active == 2
 
 
 async def test_a_review_without_end_is_told(world: World) -> None:
