@@ -332,8 +332,7 @@ def channels_page() -> Iterator[str]:
     rows = [(name, *(tell(one) for one in known)) for name, tell in FEATURES.items()]
     yield from table(head, [first, *rows])
     yield ""
-    yield "Planned: WeChat customer service (微信客服), QQ, OneBot, SMS (Twilio, Aliyun, Tencent)."
-    yield "[Write a channel](../how-to/write-a-channel.md) if you cannot wait."
+    yield "Another one? [Write a channel](../how-to/write-a-channel.md)."
 
 
 # --- events -----------------------------------------------------------------------------------------
