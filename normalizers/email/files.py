@@ -15,6 +15,7 @@ __all__ = ["Files", "named", "safe_name", "sniffed", "type_of_name"]
 MAX_FILENAME_BYTES = 255
 
 _TYPES = mimetypes.MimeTypes()
+_TYPES.add_type("text/calendar", ".ics")
 # How files begin → what they are (https://mimesniff.spec.whatwg.org/, the ones mails carry).
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),

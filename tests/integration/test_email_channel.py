@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hub.core import Core
-from hub.store.models import AttachmentRow, Conversation, Inbox, MessageRow
+from hub.store.models import AttachmentRow, Conversation, Inbox, MessageRow, NoticeRow
 from sandbox.mail import File, Letter, MailPair
 from tests.corekit import eventually
 from tests.mailhub import answer, mail_account, mail_hub, said
@@ -112,3 +112,33 @@ async def test_a_hostile_mail_does_not_stop_the_next(mail: MailPair, core: Core)
         await mail.imap.deliver(SUPPORT, raw)
     messages = await said(3)
     assert sorted(one.kind for one in messages) == ["text", "unsupported", "unsupported"]
+
+
+async def test_a_bounce_says_why_and_a_complaint_is_told(mail: MailPair, core: Core) -> None:
+    """A server without standards: the reply fails, its customer is gone; the complaint stands there, too."""
+    await mail.send_as(ANNA, SUPPORT, "hello", "hello")
+    (first,) = await said(1)
+    await answer(core, await Conversation.get(id=first.conversation_id), "hi")
+    reply = await mail.wait_for_letter(ANNA, timeout=40)
+    own = reply.message_id
+    bounce = (
+        f"Return-Path: <>\r\nFrom: MAILER-DAEMON@home.example\r\nTo: {SUPPORT}\r\n"
+        "Subject: failure notice\r\n\r\n"
+        f"I could not deliver your mail to:\r\n<{ANNA}>: 550 user unknown\r\n\r\nMessage-ID: {own}\r\n"
+    )
+    await mail.send_raw("mailer-daemon@home.example", SUPPORT, bounce.encode())
+    (outbound,) = await said(1, direction="outbound")
+    await eventually(lambda: _status_is(outbound, "failed"), timeout=40)
+    failed = await MessageRow.get(id=outbound.id)
+    complaint = (
+        "From: fbl@provider.example\r\nContent-Type: multipart/report; report-type=feedback-report; "
+        "boundary=b\r\n\r\n--b\r\nContent-Type: message/feedback-report\r\n\r\n"
+        f"Feedback-Type: abuse\r\nOriginal-Rcpt-To: {ANNA}\r\n\r\n"
+        f"--b\r\nContent-Type: text/rfc822-headers\r\n\r\nMessage-ID: {own}\r\n\r\n--b--\r\n"
+    )
+    await mail.send_raw("fbl@provider.example", SUPPORT, complaint.encode())
+    await eventually(lambda: NoticeRow.filter(kind="complaint").exists(), timeout=40)
+    notice = await NoticeRow.get(kind="complaint")
+    assert failed.body["error"]["code"] == "recipient_gone"
+    assert notice.conversation_id == first.conversation_id
+    assert await Conversation.all().count() == 1
