@@ -16,7 +16,7 @@ from hub.failpoints import failpoint
 from hub.model import Draft, Receipt
 from hub.replies.composing import read_draft
 from hub.replies.pace import Pace
-from hub.replies.records import Changed, Fenced, Holder, Try, results_of
+from hub.replies.records import Changed, Fenced, Holder, Try, age_s, results_of
 from hub.replies.saying import LaneRun, Ready
 from hub.store import AWAY, replies
 from hub.store.inbox import short_key
@@ -24,6 +24,9 @@ from hub.store.inbox import short_key
 __all__ = ["await_reply"]
 
 LOOK_S, LONGEST_LOOK_S = 0.05, 0.25
+REPEATED_S = 30.0
+"""For how long a platform may repeat an event that it got no answer to: WeChat, thrice in 15 s."""
+
 MOST = 20
 """How many replies are looked at for one answer."""
 
@@ -42,6 +45,8 @@ async def await_reply(core: Core, account: str, awaited: AwaitReply) -> Response
     try:
         async with asyncio.timeout_at(asyncio.get_running_loop().time() + _left(deadline)):
             conversation_id = await _conversation(core, account, awaited.dedupe_key)
+            if conversation_id is None:
+                return None
             holder = await _hold(core, account, conversation_id, deadline)
     except TimeoutError:
         return None
@@ -75,12 +80,17 @@ def _left(deadline: float) -> float:
     return max(0.0, deadline - time.monotonic())
 
 
-async def _conversation(core: Core, account: str, dedupe_key: str) -> UUID:
-    """Where the event was filed, as soon as it is."""
+async def _conversation(core: Core, account: str, dedupe_key: str) -> UUID | None:
+    """Where the event was filed, as soon as it is; None for one that came long ago.
+
+    Platforms repeat an event for seconds. Later only somebody who has recorded it does, who would get
+    what is meant for the customer.
+    """
     async for _ in _pauses():
         found = await replies.conversation_of_event(core.db, account, short_key(dedupe_key))
         if found is not None:
-            return found
+            conversation_id, came = found
+            return conversation_id if age_s(came, core.clock()) < REPEATED_S else None
     raise AssertionError  # it looks for ever; whoever waits ends it
 
 

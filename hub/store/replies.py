@@ -285,17 +285,19 @@ async def message_of(reader: Reader, message_id: UUID, conversation_id: UUID) ->
     return rows[0] if rows else None
 
 
-async def conversation_of_event(db: Database, account: str, dedupe_key: str) -> UUID | None:
-    """Which conversation the event was filed in; None while it has not been."""
+async def conversation_of_event(
+    db: Database, account: str, dedupe_key: str
+) -> tuple[UUID, datetime] | None:
+    """Which conversation the event was filed in, and when it first came; None while it is not filed."""
     rows = await db.fetch(
-        "SELECT m.conversation_id FROM inbox i JOIN messages m ON m.inbox_id = i.id "
+        "SELECT m.conversation_id, i.received_at FROM inbox i JOIN messages m ON m.inbox_id = i.id "
         "WHERE i.account = $1 AND i.dedupe_key = $2 "
-        "UNION ALL SELECT n.conversation_id FROM inbox i JOIN notices n ON n.inbox_id = i.id "
+        "UNION ALL SELECT n.conversation_id, i.received_at FROM inbox i JOIN notices n ON n.inbox_id = i.id "
         "WHERE i.account = $1 AND i.dedupe_key = $2 AND n.conversation_id IS NOT NULL LIMIT 1",
         account,
         dedupe_key,
     )
-    return rows[0]["conversation_id"] if rows else None
+    return (rows[0]["conversation_id"], rows[0]["received_at"]) if rows else None
 
 
 async def said_in_answer(db: Database, conversation_id: UUID, dedupe_key: str) -> list[Any]:

@@ -140,3 +140,15 @@ async def test_a_callback_that_comes_again_gets_the_same_answer(db: Database) ->
     assert [Response(200, b"one")] * 3 == await asyncio.gather(*answers)
     assert await world.told(message) == ["queued", "sent"]
     assert world.platform.seen == []
+
+
+async def test_an_event_of_long_ago_carries_nothing(db: Database) -> None:
+    """Whoever recorded a push and plays it again does not get what is meant for the customer."""
+    world = World(db)
+    conversation = await world.conversation()
+    await filed(world, conversation)
+    await db.fetch("UPDATE inbox SET received_at = now() - interval '1 minute'")
+    message = await world.reply(conversation, "one")
+
+    assert await await_reply(world.core, "shop", awaiting(5)) is None
+    assert await world.status(message) == "queued"
