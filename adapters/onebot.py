@@ -30,7 +30,7 @@ from hub.errors import NotAuthentic, NotRecognised, Unreachable
 from hub.model import Secret
 from normalizers._json_fields import read_object
 from normalizers._onebot_event import text_of
-from normalizers.onebot import normalize
+from normalizers.onebot import normalize, opens
 from outbound.onebot import FILE_LIMITS, TEXT_LIMIT, OneBotChecker, OneBotMedia, OneBotSender
 
 __all__ = ["CHANNEL", "OneBotAdapter", "OneBotSettings", "OneBotSocket"]
@@ -220,6 +220,7 @@ CHANNEL = Channel(
     sender=OneBotSender,
     media=OneBotMedia,
     checker=OneBotChecker,
+    opens=opens,
     capabilities=Capabilities(
         max_text_characters=TEXT_LIMIT,
         attachments=FILE_LIMITS,

@@ -23,10 +23,10 @@ from hub.model import (
 )
 from hub.text import single_line
 from normalizers._json_fields import read_object
-from normalizers._onebot_event import GROUP, identity, text_of, thread_of
+from normalizers._onebot_event import GROUP, PRIVATE, identity, text_of, thread_of
 from normalizers._onebot_segments import Content, read_content, segments_of
 
-__all__ = ["GAP", "HUB", "OFFLINE", "ONLINE", "normalize"]
+__all__ = ["GAP", "HUB", "OFFLINE", "ONLINE", "normalize", "opens"]
 
 Fields = Mapping[str, Any]
 
@@ -146,6 +146,15 @@ def normalize(event: InboundEvent, account: Account[Any], /) -> Iterable[Result]
     if owner and owner != read.self_id:
         return [Ignored(f"for another account: {owner}")]
     return [_READERS.get(read.text("post_type"), _left)(read)]
+
+
+def opens(to: Address, account: Account[Any], /) -> tuple[Address, ConversationRef]:
+    """Writing first: to a friend by their number, to a group by ``group:`` and its number."""
+    kind, _, number = to.value.strip().rpartition(":")
+    if f"{kind}:" == GROUP:
+        thread = f"{GROUP}{number}"
+        return Address("onebot", "", thread), ConversationRef(thread_key=thread, is_group=True)
+    return Address("onebot", "", number), ConversationRef(thread_key=f"{PRIVATE}{number}")
 
 
 # --- messages ---------------------------------------------------------------------------------------
