@@ -77,6 +77,8 @@ def _prove_header(settings: Signature, request: IntakeRequest) -> None:
     given = request.headers.get((settings.name or "x-signature").lower(), "")
     if not given.startswith(settings.prefix) or settings.algorithm == "md5hash":
         raise NotAuthentic("the signature is missing")
+    if not request.body:  # what stands in the query is not signed
+        raise NotAuthentic("there is no body that could be signed")
     mac = hmac.new(_key(settings), request.body, _HASHES[settings.algorithm])
     made = (
         mac.hexdigest() if settings.encoding == "hex" else base64.b64encode(mac.digest()).decode()

@@ -69,6 +69,11 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
         Secret | None, Meta(description="A further, secret segment of the callback's path")
     ] = None
 
+    @property
+    def is_signed(self) -> bool:
+        """Whether callbacks prove themselves; else their path has to be secret."""
+        return self.signature.kind != "none"
+
     def mistakes(self) -> Iterator[tuple[str, str]]:
         """Every setting that cannot work, and why."""
         if self.signature.kind != "none" and self.signature.secret is None:

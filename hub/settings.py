@@ -41,6 +41,9 @@ P = TypeVar("P")
 S = TypeVar("S", bound=Struct)
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+MIN_INTAKE_SECRET = 16
+"""Characters of a path's secret segment where nothing else proves a callback."""
+
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _WANTED = re.compile(r"^(?:Expected|Object|Invalid) ?(.*?)(?: - at .*)?$")
 
@@ -518,6 +521,12 @@ def _account(reader: _Reader, name: str, table: Any) -> AccountPlan | None:
         return None
     if core.when_closed == "template" and not channel.capabilities.templates:
         reader.wrong(f"{key}.when_closed", f"channel {channel.key} has no templates")
+    if core.enabled and _is_open_to_strangers(channel, settings):
+        reader.wrong(
+            f"{key}.intake_secret",
+            f"is missing or short; nothing else proves these callbacks: wants {MIN_INTAKE_SECRET} "
+            "characters or more; make it: openssl rand -hex 16",
+        )
     return AccountPlan(
         Account(name, channel.key, settings),
         channel,
@@ -528,6 +537,14 @@ def _account(reader: _Reader, name: str, table: Any) -> AccountPlan | None:
         core.closed_template,
         tuple(core.closed_accounts),
     )
+
+
+def _is_open_to_strangers(channel: Channel, settings: Any) -> bool:
+    """Whether the platform's callbacks are not signed, and its path can be guessed."""
+    signed: bool = getattr(settings, "is_signed", channel.capabilities.signed)
+    secret: Secret | None = getattr(settings, "intake_secret", None)
+    short = secret is None or len(secret.reveal()) < MIN_INTAKE_SECRET
+    return channel.adapter is not None and not signed and short
 
 
 def _destination(reader: _Reader, name: str, table: Any) -> DestinationPlan | None:

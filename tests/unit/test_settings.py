@@ -174,3 +174,30 @@ def test_a_template_for_closed_windows_is_read(tmp_path: Path) -> None:
     text = 'when_closed = "template"\nclosed_template = { id = "T", params = { a = "{text}" } }'
     plan = load(write(tmp_path, WECHAT + text), ENVIRONMENT).accounts["shop"]
     assert plan.closed_template == ClosedTemplate(id="T", params={"a": "{text}"})
+
+
+SMS = """
+[accounts.sms]
+channel = "sms_http"
+[accounts.mainland]
+channel = "sms_aliyun"
+access_key_id = "LTAI0123456789abcdef"
+access_key_secret = "0123456789abcdef0123456789abcdef"
+sign_name = "店"
+"""
+
+
+def test_a_door_that_nothing_proves_wants_a_secret_path(tmp_path: Path) -> None:
+    """Else whoever finds it writes as any customer, and reports what became of our messages."""
+    found = mistakes(tmp_path, SMS)
+    assert [line.partition(" is missing")[0] for line in found] == [
+        "accounts.sms.intake_secret:",
+        "accounts.mainland.intake_secret:",
+    ]
+    short = SMS.replace("[accounts.mainland]", 'intake_secret = "abc"\n[accounts.mainland]')
+    assert len(mistakes(tmp_path, short)) == 2
+    secret = 'intake_secret = "0123456789abcdef"'
+    sound = SMS.replace("[accounts.mainland]", f"{secret}\n[accounts.mainland]") + secret
+    assert sorted(load(write(tmp_path, sound), ENVIRONMENT).accounts) == ["mainland", "sms"]
+    off = SMS.replace("[accounts.mainland]", "enabled = false\n[accounts.mainland]")
+    assert len(mistakes(tmp_path, off)) == 1
