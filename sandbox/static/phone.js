@@ -76,7 +76,6 @@ function drawDock(person, current) {
   if (dock.dataset.drawn === key) return;
   dock.dataset.drawn = key;
   fill(dock, apps.map((app) => button(app, person, current)));
-  dock.querySelector("[aria-pressed=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 function button(app, person, current) {
