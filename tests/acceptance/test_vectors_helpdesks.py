@@ -10,11 +10,13 @@ import pytest
 
 from adapters.helpdesks.chatwoot import Chatwoot
 from adapters.helpdesks.django_helpdesk import DjangoHelpdesk
+from adapters.helpdesks.zammad import Zammad
 from hub.channel import IntakeRequest, NotAuthentic
 from hub.destination import DeskTools, Seen, Target
 from hub.model import Secret
 from outbound.helpdesks.chatwoot import ChatwootSettings
 from outbound.helpdesks.django_helpdesk import DjangoHelpdeskSettings, escape
+from outbound.helpdesks.zammad import ZammadSettings
 
 _spec = importlib.util.spec_from_file_location(
     "shared_material", Path(__file__).with_name("shared_material.py")
@@ -62,7 +64,19 @@ def django(_case: dict[str, Any]) -> DjangoHelpdesk:
     return DjangoHelpdesk(Target("desk", "django_helpdesk", settings), tools())
 
 
-DESKS = {"chatwoot": chatwoot, "django-helpdesk": django}
+def zammad(case: dict[str, Any]) -> Zammad:
+    settings = ZammadSettings(
+        base_url="https://zammad.test",
+        api_token=Secret("t"),
+        group="Messaging",
+        callback_secret=Secret("c" * 24),
+        webhook_secret=Secret(case["secret"]),
+        hub_user_id=case["context"]["hub_user_id"],
+    )
+    return Zammad(Target("desk", "zammad", settings), tools())
+
+
+DESKS = {"chatwoot": chatwoot, "django-helpdesk": django, "zammad": zammad}
 
 
 def request_of(case: dict[str, Any]) -> IntakeRequest:
