@@ -29,6 +29,13 @@ REDIS_URL = os.environ.get("HUB_TEST_REDIS_URL")
 PREFERS_PATH = os.environ.get("HUB_TEST_REDIS") != "wheel"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what wants Redis, so that it alone can be run on another one: ``-m redis``."""
+    for item in items:
+        if "redis_server_url" in getattr(item, "fixturenames", ()):
+            item.add_marker("redis")
+
+
 # --------------------------------------------------------------------------- which servers
 
 
