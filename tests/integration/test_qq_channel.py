@@ -285,3 +285,38 @@ async def test_a_quote_names_the_message(world: World) -> None:
     await world.status(await world.reply(await world.place("林"), asked), "sent")
     entry = pushed.event["d"]["message_scene"]["ext"][0]
     assert world.simulator.log("send")[0]["quotes"] == entry.removeprefix("msg_idx=")
+
+
+async def test_a_mention_that_comes_by_two_events_is_one_message(world: World) -> None:
+    """As a mention and as one of all messages of the group, which share their id."""
+    pushed = await world.simulator.write_in_group("老乡", "林", "查一下")
+    assert pushed is not None
+    mention = {"scope": "single", "member_openid": "B07", "username": "小铺", "is_you": True}
+    data = {**pushed.event["d"], "content": "<@B07> 查一下", "mentions": [mention]}
+    await world.simulator.happen("GROUP_MESSAGE_CREATE", data)
+    await world.simulator.write_in_group("老乡", "林", "谢谢")
+    assert [one["text"] for one in await world.arrived(2)] == ["查一下", "谢谢"]
+
+
+async def test_the_senders_credential_is_kept_nowhere(world: World) -> None:
+    """It comes with each message of a group; neither the raw event nor anything made of it has it."""
+    pushed = await world.simulator.write_in_group("老乡", "林", "hello")
+    assert pushed is not None
+    entries = pushed.event["d"]["message_scene"]["ext"]
+    (credential,) = (one for one in entries if one.startswith("auth_token="))
+    await world.arrived(1)
+    secret = credential.partition("=")[2]
+    for table, column in (("inbox", "encode(body, 'escape')"), ("messages", "body::text")):
+        rows = await world.core.db.fetch(f"SELECT {column} AS kept FROM {table}")
+        assert rows
+        assert not any(secret in row["kept"] for row in rows)
+    rows = await world.core.db.fetch("SELECT convert_from(body, 'UTF8') AS kept FROM events")
+    assert not any(secret in row["kept"] for row in rows)
+
+
+async def test_a_repeat_from_another_bot_is_refused(world: World) -> None:
+    """Signed by our secret or not: the push names its bot."""
+    world.simulator.pusher._app_id = "999"
+    pushed = await world.simulator.write("林", "hello")
+    assert pushed is not None
+    assert (pushed.status, pushed.acked) == (403, False)
