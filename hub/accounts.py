@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote
 
 import msgspec
 import structlog
@@ -118,8 +119,10 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str | Secret]]:
 
 
 def _secrets(plan: AccountPlan) -> list[str]:
+    """The account's secrets, also as they stand in a URL."""
     leaves = _leaves(plan.account.settings)
-    return [one.reveal() for _, one in leaves if isinstance(one, Secret) and one]
+    plain = [one.reveal() for _, one in leaves if isinstance(one, Secret) and one]
+    return [*plain, *(quoted for one in plain if (quoted := quote(one, safe="")) != one)]
 
 
 def _policy(plan: AccountPlan) -> Policy:

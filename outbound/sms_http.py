@@ -4,6 +4,7 @@ import base64
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta, Struct
@@ -122,6 +123,12 @@ def _filled(value: Any, values: Mapping[str, str]) -> Any:
     return value
 
 
+def _url(send: Sending, values: Mapping[str, str]) -> str:
+    """Where the request goes; what is filled in stays one part of the path, or one value of the query."""
+    plain = {name: quote(value, safe=HIDDEN) for name, value in values.items()}
+    return f"{send.api_base.rstrip('/')}{_filled(send.path, plain)}"
+
+
 class GatewaySender:
     """Says replies as texts of the account's number."""
 
@@ -160,7 +167,7 @@ class GatewaySender:
             headers = {**headers, "authorization": HIDDEN}
         return Draft(
             method=send.method,
-            url=f"{send.api_base.rstrip('/')}{_filled(send.path, hidden)}",
+            url=_url(send, hidden),
             headers=headers,
             form=_filled(send.form, hidden) if send.form is not None else None,
             json=_filled(send.json, hidden) if send.json is not None else None,
@@ -186,8 +193,9 @@ class GatewaySender:
             data = form_bytes(_filled(send.form, values))
         elif send.json is not None:
             json = _filled(send.json, values)
-        url = f"{send.api_base.rstrip('/')}{_filled(send.path, values)}"
-        answer = await self._http(send.method, url, headers=headers, data=data, json=json)
+        answer = await self._http(
+            send.method, _url(send, values), headers=headers, data=data, json=json
+        )
         return self._judge(send, answer)
 
     def _judge(self, send: Sending, answer: HttpAnswer) -> Receipt:
