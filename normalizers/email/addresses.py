@@ -11,7 +11,7 @@ __all__ = ["Mailbox", "mailboxes", "sender_of"]
 MAX_MAILBOXES = 200
 _WORD = re.compile(r"=\?[^?\s]{1,80}\?[BbQq]\?.{0,2000}?\?=")
 _ANGLE = re.compile(r"<([^<>]*)>")
-_BARE = re.compile(r"[^\s<>\"(),;:]+@[^\s<>\"(),;:]+")
+_BARE = re.compile(r"[^\s<>\"(),;:]{1,320}@[^\s<>\"(),;:]{1,320}")
 # Direction overrides make a name read as something else; they have no place in one.
 _INVISIBLE = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 

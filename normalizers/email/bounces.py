@@ -39,6 +39,7 @@ _ADDRESS = re.compile(r"<?([^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+\.[a-z0-9-]+)>?", re
 _MAX_BLOCKS = 100
 _MAX_SCANNED_BYTES = 256 * 1024
 _MAX_RECIPIENTS = 50
+_MAX_LINES = 3000
 
 Action = Literal["failed", "delayed", "delivered", "relayed", "expanded"]
 
@@ -260,7 +261,9 @@ def _listed(root: Part) -> tuple[set[str], set[str]]:
 
     logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)
     try:
-        parsed = message_from_bytes(root.data[:_MAX_SCANNED_BYTES], policy=policy.compat32)
+        # Recipients are named near the top, and each line is tried with some fifty patterns.
+        top = b"\n".join(root.data[:_MAX_SCANNED_BYTES].split(b"\n", _MAX_LINES)[:_MAX_LINES])
+        parsed = message_from_bytes(top, policy=policy.compat32)
         temporary, permanent = mailman.all_failures(parsed)
     except Exception:  # patterns of others on bytes of others
         temporary, permanent = frozenset(), frozenset()

@@ -20,7 +20,7 @@ _FIELD = re.compile(rb"([!-9;-~]{1,200})[ \t]*:")
 _WORD = re.compile(rb"=\?([^?\s*=]{1,60})(?:\*[^?\s]{0,20})?\?([BbQq])\?(.{0,2000}?)\?=")
 _CONTROL = re.compile("[\x01-\x08\x0e-\x1f]")
 _ID = re.compile(r"<([^<>\s]+)>")
-_BARE_ID = re.compile(r"[^<>\s,;\"()]+@[^<>\s,;\"()]+")
+_BARE_ID = re.compile(r"[^<>\s,;\"()]{1,500}@[^<>\s,;\"()]{1,500}")
 
 
 class Headers:

@@ -11,7 +11,9 @@ __all__ = [
     "CLOSING",
     "DEVICE_LINE",
     "FIELD",
+    "HTML_MARK",
     "HTML_QUOTES",
+    "HTML_QUOTE_BEGINS",
     "LOOSE_ATTRIBUTION",
     "RULE",
     "SIGNATURE_MARK",
@@ -122,22 +124,39 @@ CLOSING = re.compile(
 )
 
 # Where clients keep the quotation in their HTML (CSS selectors).
-HTML_QUOTES: tuple[str, ...] = (
-    "div.gmail_quote",
-    "blockquote.gmail_quote",
-    "div.gmail_extra blockquote",
-    'blockquote[type="cite"]',  # Apple Mail, Thunderbird
-    "#isReplyContent",  # 163
-    "div#ntes-pcmac-signature ~ *",
-    "div.ntes-mailmaster-quote",  # 网易邮箱大师
-    "#origbody",  # 126
-    "div.foxmail_quote",
-    "div.qmbox ~ *",
-    "includetail",  # QQ: what follows the writer's own text
-    "div.xm_mail_oringinal_describe",  # 腾讯企业邮箱
-    "div.yahoo_quoted",
-    "div.moz-cite-prefix",
-    "div.protonmail_quote",
-    "div.zmail_extra",
-    "div.alimail-quote",
+HTML_QUOTES = ", ".join(
+    (
+        "div.gmail_quote",
+        "blockquote.gmail_quote",
+        'blockquote[type="cite"]',  # Apple Mail, Thunderbird
+        "#isReplyContent",  # 163
+        "div.ntes-mailmaster-quote",  # 网易邮箱大师
+        "#origbody",  # 126
+        "div.foxmail_quote",
+        "includetail",  # QQ: what follows the writer's own text
+        "div.xm_mail_oringinal_describe",  # 腾讯企业邮箱
+        "div.yahoo_quoted",
+        "div.moz-cite-prefix",
+        "div.protonmail_quote",
+        "div.zmail_extra",
+        "div.alimail-quote",
+    )
+)
+# From here to the end of what holds it everything is quoted: Outlook, and old Hotmail.
+HTML_QUOTE_BEGINS = ", ".join(
+    (
+        "#divRplyFwdMsg",
+        "#appendonsend",
+        "#mail-editor-reference-message-container",
+        "#stopSpelling",
+        '[id$="divRplyFwdMsg"]',
+        '[id$="appendonsend"]',
+    )
+)
+# No mark, no need to parse.
+HTML_MARK = re.compile(
+    r"gmail_quote|[\"']?cite[\"']?|isReplyContent|mailmaster-quote|origbody|foxmail_quote|includetail"
+    r"|xm_mail_oringinal|yahoo_quoted|moz-cite|protonmail_quote|zmail_extra|alimail-quote"
+    r"|divRplyFwdMsg|appendonsend|mail-editor-reference|stopSpelling",
+    re.IGNORECASE,
 )

@@ -16,6 +16,8 @@ from normalizers.email.quote_marks import (
     CLOSING,
     DEVICE_LINE,
     FIELD,
+    HTML_MARK,
+    HTML_QUOTE_BEGINS,
     HTML_QUOTES,
     LOOSE_ATTRIBUTION,
     RULE,
@@ -31,8 +33,8 @@ _MAX_ATTRIBUTION_CHARACTERS = 500
 _WRAPPED_FROM = 60
 _MAX_SIGNATURE_LINES = 12
 _MAX_CLOSING_LINES = 6
+_MAX_HTML_QUOTES = 1000
 _ADDRESS = re.compile(r"[^\s<>@]+@[^\s<>@]+\.[^\s<>@]+")
-_ANCHORED_HEAD = re.compile(r"divRplyFwdMsg|appendonsend|mail-editor-reference-message-container")
 
 
 class Split(NamedTuple):
@@ -268,23 +270,18 @@ def split_reply(text: str) -> Split:
 
 def without_html_quotes(html: str) -> str | None:
     """*html* without the quotation that its client marked; None when there is no such mark."""
+    if not HTML_MARK.search(html):
+        return None
     tree = LexborHTMLParser(html)
     found = False
-    for selector in HTML_QUOTES:
-        for node in tree.css(selector):
-            node.decompose()
-            found = True
-    for node in tree.css("div[id], span[id], hr[id]"):
-        if _ANCHORED_HEAD.search(node.attributes.get("id") or "") or _is_stop(node):
-            following = node.next
-            while following is not None:
-                here, following = following, following.next
-                here.decompose()
-            node.decompose()
-            found = True
-            break
+    for node in tree.css(HTML_QUOTES)[:_MAX_HTML_QUOTES]:
+        node.decompose()
+        found = True
+    if (begin := tree.css_first(HTML_QUOTE_BEGINS)) is not None:
+        for _ in range(_MAX_HTML_QUOTES):
+            if begin.next is None:
+                break
+            begin.next.decompose()
+        begin.decompose()
+        found = True
     return (tree.html or "") if found else None
-
-
-def _is_stop(node: object) -> bool:
-    return getattr(node, "attributes", {}).get("id") == "stopSpelling"

@@ -29,6 +29,7 @@ shared = load(Path(__file__).parent / "shared_material.py")
 SECONDS = 2.0
 HEAD = b"From: a@b.example\r\nTo: c@d.example\r\nSubject: bomb\r\nMessage-ID: <x@y>\r\n"
 HTML = HEAD + b"Content-Type: text/html\r\n\r\n"
+BOUNCE = b"Return-Path: <>\r\n" + HEAD + b"\r\n"
 MIXED = HEAD + b'Content-Type: multipart/mixed; boundary="a"\r\n\r\n'
 
 
@@ -169,6 +170,23 @@ def bombs() -> dict[str, bytes]:
         + b'Content-Type: multipart/report; boundary="a"\r\n\r\n'
         + b"--a\r\nContent-Type: message/delivery-status\r\n\r\n"
         + b"Action: failed\r\n\r\n" * 100_000,
+        "plus signs": with_header(b"To: " + b"support+" * 8000),
+        "ids without end": with_header(b"In-Reply-To: " + b"a" * 60_000),
+        "bounce of empty lines": BOUNCE + b"\r\n" * 120_000,
+        "bounce of codes": BOUNCE + b"550-\r\n" * 40_000,
+        "bounce of addresses": BOUNCE + b"<a@b.c>\r\n" * 30_000,
+        "quotations in html": HTML + b'<blockquote type="cite">a</blockquote>' * 9000,
+        "html after a mark": HTML + b'<div id="appendonsend"></div>' + b"<p>a</p>" * 20_000,
+        "ids in html": HTML + b'<div id="xdivRplyFwdMsg">a</div>' * 12_000,
+        "attributions": HEAD + b"\r\n" + (b"On 1 " + b"a" * 390 + b":\r\n") * 500,
+        "armor": HEAD + b"\r\n" + b"-----BEGIN PGP MESSAGE-----\r\n" * 30_000,
+        "signed in signed": HEAD
+        + b"Content-Type: application/pkcs7-mime\r\n\r\n"
+        + b"\x30\x80" * 100_000,
+        "calendar": HEAD + b"Content-Type: text/calendar\r\n\r\n" + b"BEGIN:VEVENT\r\n" * 30_000,
+        "calendar of recurrence": HEAD
+        + b"Content-Type: text/calendar\r\n\r\nBEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n"
+        + b"RRULE:FREQ=SECONDLY;COUNT=999999999\r\n" * 5000,
         "spaces": HEAD + b"\r\n" + b" \r\n" * 5_000_000,
         "NULs": b"\x00" * 1_000_000,
         "CR only": HEAD.replace(b"\r\n", b"\r") + b"\rhello",
