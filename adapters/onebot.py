@@ -161,8 +161,8 @@ def _check_self_id(headers: Mapping[str, str], self_id: str) -> None:
 
 def _check_token(headers: Mapping[str, str], settings: OneBotSettings) -> None:
     """NapCat sends ``Bearer `` when it has no token: that is none."""
-    if settings.access_token is None:
-        if settings.intake_secret is None:
+    if not settings.access_token:  # an empty one would let everybody in
+        if not settings.intake_secret:
             raise NotAuthentic("no access_token is set for WebSockets")
         return
     scheme, _, given = headers.get("authorization", "").strip().partition(" ")

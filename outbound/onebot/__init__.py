@@ -26,7 +26,7 @@ class OneBotSender:
     """
 
     def __init__(self, account: Account[Any], tools: Tools) -> None:
-        self._api_base: str | None = account.settings.api_base
+        self._api_base: str | None = account.settings.api_base or None
         self._actions = Actions(account, tools)
         self._clock = tools.clock
 

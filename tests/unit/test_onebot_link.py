@@ -199,7 +199,10 @@ async def test_what_was_missed_comes_before_what_is_new() -> None:
     run = asyncio.create_task(made(wire, store).run())
     contacts = await wire.sent.get()
     wire.give(message(9))
-    recent = [{"peerUin": "12345678", "chatType": 1, "msgTime": "1767323005"}]
+    recent = [
+        {"peerUin": "1", "chatType": 103, "msgTime": "1767323005"},  # a service account
+        {"peerUin": "12345678", "chatType": 1, "msgTime": "1767323005"},
+    ]
     wire.give({"status": "ok", "retcode": 0, "data": recent, "echo": contacts["echo"]})
     history = await wire.sent.get()
     assert history["params"]["user_id"] == 12345678
