@@ -59,6 +59,7 @@ class ChatwootSimulator:
         self.agent = {"id": 5, "name": "Li Agent", "email": "li@acme.example", "type": "user"}
         self.webhook_url: str | None = None
         self.lose_callbacks = False
+        self.reads_first = False
         self.contacts: dict[int, dict[str, Any]] = {}
         self.inboxed: dict[str, int] = {}
         self.conversations: dict[int, _Conversation] = {}
@@ -127,6 +128,8 @@ class ChatwootSimulator:
             self.calls.append((request.method, request.path))
             if request.headers.get("api_access_token") != self.token:
                 return web.json_response({"error": "Invalid Access Token"}, status=401)
+        if self.reads_first:
+            await request.read()  # so that a fault may look at it
         for fault in self.faults:
             if fault.count > 0 and fault.match(request):
                 fault.count -= 1

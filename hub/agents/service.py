@@ -8,7 +8,7 @@ import structlog
 
 from hub.agents.reading import Reading, Say
 from hub.core import Core
-from hub.errors import SendError
+from hub.errors import Rejected, SendError
 from hub.store import AWAY
 from hub.store import tickets as rows
 from hub.store.tickets import Claimed
@@ -104,6 +104,9 @@ class AgentService:
         try:
             await Reading(self._core, desk, claimed, self._say).read()
             self._failures[desk.name] = 0
+        except Rejected as failure:  # of this ticket only: it was deleted there, say
+            error, pause = failure.detail or failure.sentence, LONGEST_S
+            _log.warning("ticket_refused", destination=desk.name, ticket=claimed.ticket.ref)
         except SendError as failure:
             error = failure.detail or failure.sentence
             pause = self._failed(desk.name, error)

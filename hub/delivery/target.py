@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
+import structlog
+
 from hub.core import Core
 from hub.destination import Courier, Event
 from hub.errors import Rejected, SendError, Unreachable, Unsupported
@@ -14,6 +16,7 @@ from hub.feed import with_order
 from hub.fetch import Fetcher
 from hub.ids import show_id, trace_parent
 from hub.settings import DestinationPlan
+from hub.store import AWAY
 from hub.store.lanes import ClaimedLane, Head
 from hub.tickets import Unsure, hand_over
 from hub.tickets.desks import policy_of
@@ -26,6 +29,8 @@ OPEN_AFTER = 3
 PROBES_S = (1.0, 5.0, 15.0)
 PROBE_S, PROBE_LATER_S, PROBE_LATER_AFTER_S = 30.0, 300.0, 6 * 3600.0
 MAX_RETRY_AFTER_S = 3600.0
+
+_log = structlog.get_logger("hub.delivery")
 
 FAULTS = frozenset({401, 403, 405, 408, 410, 425, 429})
 """Statuses of a destination that is not well; others below 500 refuse the one message."""
@@ -156,6 +161,12 @@ class Target:
             await hand_over(core, running, lane, head)
         except SendError as error:
             return _refusal(error, _since(started))
+        except AWAY:
+            raise
+        except Exception as error:  # a connector that cannot must not keep its lane for ever
+            name = self.plan.target.name
+            _log.exception("connector_broken", destination=name, event_type=head.type)
+            return Outcome(False, False, 422, f"the connector failed: {error!r}", _since(started))
         return Outcome(True, False, None, "", _since(started))
 
 

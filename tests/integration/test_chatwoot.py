@@ -339,3 +339,74 @@ async def test_two_processes_share_the_tickets(
     for number in range(1, 6):
         own = [text for text in said if text.startswith(f"{number}.")]
         assert own == sorted(own)
+
+
+@pytest.mark.parametrize("point", ["tickets.opened", "tickets.added"])
+async def test_a_process_that_ends_after_a_post_posts_nothing_twice(
+    world: DeskWorld, chatwoot: ChatwootSimulator, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    """The helpdesk has it, the hub has not written that down: the next process looks it up."""
+    if point == "tickets.added":
+        await world.say({"id": "0", "text": "before"})
+        await world.delivered()
+    died: list[str] = []
+
+    class Killed(BaseException):
+        pass
+
+    def die_once(name: str) -> None:
+        if name == point and not died:
+            died.append(name)
+            raise Killed
+
+    monkeypatch.setattr("hub.tickets.handing.failpoint", die_once)
+    await world.say({"id": "1", "text": "在吗"})
+    async with world.delivering():
+        await eventually(lambda: died)
+    await world.core.db.fetch("UPDATE lanes SET lease_until = '-infinity'")
+    await world.delivered()
+    assert len(chatwoot.conversations) == 1
+    assert texts(chatwoot).count("在吗") == 1
+
+
+async def test_a_message_that_breaks_the_connector_is_parked(
+    world: DeskWorld, chatwoot: ChatwootSimulator
+) -> None:
+    """After three tries; agents see a gap, and the next message goes in."""
+    await world.say({"id": "0", "text": "before"})
+    await world.delivered()
+    chatwoot.faults.append(  # an answer that is no message at all
+        Fault(
+            lambda asked: posts_to("/messages", asked) and b"poison" in (asked._read_bytes or b""),
+            200,
+            body=b"{}",
+            count=99,
+        )
+    )
+    chatwoot.reads_first = True
+    await world.say({"id": "1", "text": "poison"}, {"id": "2", "text": "after"})
+    await world.core.db.fetch("UPDATE lanes SET next_at = '-infinity'")
+    async with world.delivering():
+        async with asyncio.timeout(60):
+            while "after" not in texts(chatwoot):
+                await world.core.db.fetch("UPDATE lanes SET next_at = '-infinity'")
+                await asyncio.sleep(0.2)
+    rows = await world.core.db.fetch("SELECT error FROM deliveries WHERE state = 2")
+    assert "connector failed" in rows[0]["error"]
+    notes = [one["content"] for one in chatwoot.conversations[1].messages if one["private"]]
+    assert any("could not hand over" in one for one in notes)
+
+
+async def test_a_ticket_that_is_gone_stops_no_other(
+    world: DeskWorld, chatwoot: ChatwootSimulator
+) -> None:
+    """It is left alone for an hour; replies in others are heard at once."""
+    await world.say({"id": "1", "from": "ann", "text": "one"})
+    await world.say({"id": "2", "from": "bob", "text": "two"})
+    await world.delivered()
+    chatwoot.webhook_url = None
+    del chatwoot.conversations[1]
+    chatwoot.reply(2, "answer")
+    for _ in range(3):
+        await world.look()
+    assert [text for text, _ in await world.said()] == ["answer"]
