@@ -20,7 +20,7 @@ SHARED = Path(os.environ.get("HUB_SHARED") or ROOT.parent / "shared") / "corpora
 needs_corpus = pytest.mark.skipif(
     not SHARED.is_dir(), reason="no corpora/badinput: set HUB_SHARED to the folder that holds it"
 )
-NOTHING_NEEDED = ("/restore", "/typing")
+NOTHING_NEEDED = ("/restore", "/test", "/typing")
 """Ends of paths that an empty object is a body for."""
 SECONDS = 2.0
 HEAD = b"POST /in/echo/shop HTTP/1.1\r\nHost: a\r\n"
