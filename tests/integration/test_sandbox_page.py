@@ -296,6 +296,50 @@ async def test_mails_stand_in_their_threads(stage: Stage, browser: Browser) -> N
     assert browser.named("Runtime.exceptionThrown") == []
 
 
+async def test_tools_ask_for_what_they_need(stage: Stage, browser: Browser) -> None:
+    """A sheet with the usual words in it, a sample where nobody picks a file, choices to tap."""
+    openid = stage.app.address(PEOPLE[0])
+    choices = (("1", "good"), ("2", "bad"))
+    await browser.open(stage.site.url, 390, 844)
+    await browser.run("document.querySelectorAll('.tab')[2].click()")
+    await browser.run("document.querySelector('.round').click()")
+    await browser.run("document.querySelector('[data-tool=location]').click()")
+    await browser.run("document.querySelector('.tool-sheet input[name=label]').value = 'Bund'")
+    await browser.run("document.querySelector('.tool-sheet .go').click()")
+    await browser.wait_for("document.querySelector('.chat-bubble.card .map')")
+    await browser.run("document.querySelector('[data-tool=image]').click()")
+    await browser.run("document.querySelector('.tool-sheet .go').click()")
+    await browser.wait_for("document.querySelector('.chat-bubble.photo img')?.naturalWidth === 160")
+    stage.wechat.customers.show(openid, "account", "menu", "How was it?", choices=choices)
+    await browser.wait_for("document.querySelectorAll('.choice').length === 2")
+    await browser.run("document.querySelectorAll('.choice')[1].click()")
+    await browser.wait_for("document.querySelectorAll('.chat-line.mine').length === 3")
+
+    said = [bubble for bubble in stage.wechat.phone(openid) if bubble.author == "user"]
+    assert [bubble.text for bubble in said] == ["Bund", "[image]", "bad"]
+    assert said[2].details["bizmsgmenuid"] == "2"
+    assert await browser.run("document.documentElement.scrollWidth <= 390")
+    assert browser.named("Runtime.exceptionThrown") == []
+
+
+async def test_switches_are_thrown_for_the_person_in_hand(stage: Stage, browser: Browser) -> None:
+    """From the drawer; what is still to happen stands there."""
+    openid = stage.app.address(PEOPLE[0])
+    stage.wechat.customers.meet(openid).open_allowance("message", stage.wechat.clock())
+    await browser.open(stage.site.url)
+    await browser.run("document.querySelector('.fault-button').click()")
+    await browser.run("document.querySelector('[data-switch=slow] .go').click()")
+    await browser.wait_for("document.querySelector('.pending').innerText.includes('slow × 1')")
+    await browser.run("document.querySelector('[data-switch=close_window] .go').click()")
+    await browser.wait_for("document.querySelectorAll('.toast').length === 2")
+    await browser.run("document.querySelector('[data-switch=well_again] .go').click()")
+    await browser.wait_for("document.querySelector('.pending').innerText === ''")
+
+    left = stage.wechat.customers.meet(openid).remaining_replies(stage.wechat.clock())
+    assert left == 0
+    assert browser.named("Runtime.exceptionThrown") == []
+
+
 async def test_nothing_that_a_customer_writes_runs(stage: Stage, browser: Browser) -> None:
     """In texts, subjects, names, queues, file names, places, reasons: all of it stays text."""
     hostile = payloads()
@@ -315,6 +359,11 @@ async def test_nothing_that_a_customer_writes_runs(stage: Stage, browser: Browse
     for text in hostile[:: max(1, len(hostile) // 150)]:
         stage.wechat.stamp(actions.text(openid, text))
         stage.wechat.stamp(actions.location(openid, 1.0, 2.0, text))
+        shown = {"title": text, "description": text, "url": text, "footer": text}
+        stage.wechat.customers.show(openid, "account", "link", text, details=shown, sender=text)
+        choices = ((text, text),)
+        stage.wechat.customers.show(openid, "account", "menu", text, details=shown, choices=choices)
+        stage.wechat.customers.show(openid, "system", text, text, media_url=text)
         await stage.mail.send_as("support@shop.example", stage.phone.people["lin"].mail, "x", text)
     for row in range(min(4, len({number // 400 for number in range(len(hostile))}))):
         await browser.wait_for(f"document.querySelectorAll('.row').length > {row}")
