@@ -32,6 +32,7 @@ __all__ = [
     "call_url",
     "checked_callback",
     "checked_credentials",
+    "checked_secrets",
     "filled",
     "judge",
 ]
@@ -394,15 +395,24 @@ def _is_error(answer: HttpAnswer) -> bool:
 # --- hub check --------------------------------------------------------------------------------------
 
 
-def checked_callback(account: Account[Any], public_url: str | None, where: str) -> Check:
-    """What to paste under *where* in the console."""
+def checked_callback(
+    account: Account[Any], public_url: str | None, where: str, more: str = ""
+) -> Check:
+    """What to paste under *where* in the console, and what *more* to do there."""
     if not public_url:
         advice = "set public_url under [hub] to the address that the platform can reach"
         return Check(False, "callback URL", "unknown", advice)
     secret = "/<intake_secret>" if account.settings.intake_secret else ""
     url = f"{public_url.rstrip('/')}/in/{account.channel}/{account.name}{secret}"
-    advice = f"paste it, with Token and EncodingAESKey, under {where}"
+    advice = f"paste it under {where} → URL{more}"
     return Check(url.startswith(("https://", "http://")), "callback URL", url, advice)
+
+
+def checked_secrets(account: Account[Any], where: str) -> Check:
+    """Their lengths only: what is wrong in form is a mistake of the settings, told at the start."""
+    token, key = account.settings.token.reveal(), account.settings.aes_key.reveal()
+    detail = f"Token of {len(token)} characters, EncodingAESKey of {len(key)}"
+    return Check(True, "token and key", detail, f"paste the same two under {where}")
 
 
 async def checked_credentials(api: CorpApi) -> Check:

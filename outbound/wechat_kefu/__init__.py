@@ -18,6 +18,7 @@ from outbound._wecom_api import (
     advice_on,
     checked_callback,
     checked_credentials,
+    checked_secrets,
 )
 from outbound.wechat_kefu.compose import STATE_GET, STATE_MOVE, Desk, compose, desk_of
 from outbound.wechat_kefu.errors import ERRORS, REPEATED, explained
@@ -135,11 +136,10 @@ class KefuChecker:
 
     async def check(self, public_url: str | None) -> AsyncIterator[Check]:
         """The findings, as they come; see :class:`hub.channel.Checker`."""
-        where = (
-            "应用管理 → the app → 接收消息 → 设置API接收, "
-            "and name the app under 微信客服 → 可调用接口的应用"
-        )
-        yield checked_callback(self._account, public_url, where)
+        where = "应用管理 → the app → 接收消息 → 设置API接收"
+        more = ", and name the app under 微信客服 → 可调用接口的应用"
+        yield checked_callback(self._account, public_url, where, more)
+        yield checked_secrets(self._account, where)
         credentials = await checked_credentials(self._api)
         yield credentials
         if credentials.ok:

@@ -18,6 +18,7 @@ from outbound._wecom_api import (
     call_url,
     checked_callback,
     checked_credentials,
+    checked_secrets,
 )
 from outbound.wecom.compose import Sending, compose
 from outbound.wecom.errors import ERRORS
@@ -86,9 +87,9 @@ class WeComChecker:
 
     async def check(self, public_url: str | None) -> AsyncIterator[Check]:
         """The findings, as they come; see :class:`hub.channel.Checker`."""
-        yield checked_callback(
-            self._account, public_url, "应用管理 → the app → 接收消息 → 设置API接收"
-        )
+        where = "应用管理 → the app → 接收消息 → 设置API接收"
+        yield checked_callback(self._account, public_url, where)
+        yield checked_secrets(self._account, where)
         credentials = await checked_credentials(self._api)
         yield credentials
         if credentials.ok:

@@ -182,6 +182,9 @@ async def test_the_check_tells_what_to_paste() -> None:
     bench = platform(json_answer({"errcode": 0, "name": "客服助手"}))
     found = await findings(bench, "https://hub.example.com/")
     assert found["callback URL"].detail == "https://hub.example.com/in/wecom/shop"
+    token, key = account().settings.token.reveal(), account().settings.aes_key.reveal()
+    told = f"Token of {len(token)} characters, EncodingAESKey of {len(key)}"
+    assert found["token and key"].detail == told
     assert all(one.ok for one in found.values())
     assert found["agent id and trusted address"].detail == "the app is 客服助手"
 
