@@ -41,6 +41,7 @@ class World:
     core: Core
     simulator: QqSimulator
     config: Path
+    url: str
 
     async def rows(self, direction: str = "inbound") -> list[Any]:
         return await self.core.db.fetch(
@@ -131,7 +132,7 @@ async def world_of(
         stop = asyncio.Event()
         work = asyncio.create_task(_work(core, services, stop))
         try:
-            yield World(core, simulator, config)
+            yield World(core, simulator, config, f"http://127.0.0.1:{server.port}")
         finally:
             stop.set()
             await work

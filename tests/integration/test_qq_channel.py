@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from hub import media
+from hub import apitokens, media
 from hub.errors import WindowClosed
 from hub.model import Menu, MenuChoice
 from hub.replies import ReplyRequest
@@ -320,3 +321,31 @@ async def test_a_repeat_from_another_bot_is_refused(world: World) -> None:
     pushed = await world.simulator.write("林", "hello")
     assert pushed is not None
     assert (pushed.status, pushed.acked) == (403, False)
+
+
+async def test_a_first_word_stands_where_the_answer_comes(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written by the API to an openid; what the person writes then is in the same conversation."""
+    more = "active_messages = true"
+    async with world_of(tmp_path, database_url, monkeypatch, *RUNNING, more=more) as world:
+        world.simulator.chats.active_allowed = True
+        made = await apitokens.create(world.core.db, "desk")
+        asked = {
+            "account": "bot",
+            "to": {"scheme": "qq", "value": world.simulator.openid("林")},
+            "text": "your lamp is here",
+        }
+        headers = {"Authorization": f"Bearer {made.token}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.post(f"{world.url}/v1/messages", json=asked) as answer,
+        ):
+            assert answer.status == 202, await answer.text()
+        await eventually(lambda: world.said("林") == ["your lamp is here"], timeout=30)
+        await world.simulator.write("林", "thank you")
+        await world.arrived(1)
+        rows = await world.core.db.fetch("SELECT thread_key, last_seq FROM conversations")
+        assert [(row["thread_key"], row["last_seq"]) for row in rows] == [
+            (f"c2c:{world.simulator.openid('林')}", 2)
+        ]
