@@ -14,6 +14,7 @@ import structlog
 from hub.bells import Bells
 from hub.channel import Question
 from hub.errors import Ambiguous, SendError, Unreachable
+from hub.exchange import Redactor, observers
 from hub.store import AWAY, Database, leases
 from hub.store import relay as rows
 
@@ -24,6 +25,9 @@ TAKE_S = 5.0
 
 LOOK_S = 2.0
 """How often the holder looks without a bell; its lease of 30 s is renewed each time."""
+
+SWITCHED = 101
+"""The status of a WebSocket, for whoever looks at an exchange."""
 
 LINGER_S = 1.0
 """How long the last answers get when the holder goes."""
@@ -76,7 +80,23 @@ class AccountRelay:
     # -- who asks ------------------------------------------------------------------------------------
 
     async def ask(self, question: Question, *, timeout: float = 15.0) -> Question:
-        """As ``hub.channel.Relay`` says; *timeout* counts from the moment that it was taken."""
+        """As ``hub.channel.Relay`` says; *timeout* counts from the moment that it was taken.
+
+        Shown among the exchanges of a reply as a call of the method ``WS``.
+        """
+        watching = observers(None)
+        seen = Redactor().begin("WS", self._lease, {}, question)
+        try:
+            answer = await self._ask(question, timeout)
+        except SendError as error:
+            for watcher in watching:
+                watcher(seen.failed(error))
+            raise
+        for watcher in watching:
+            watcher(seen.answered(SWITCHED, {}, msgspec.json.encode(answer)))
+        return answer
+
+    async def _ask(self, question: Question, timeout: float) -> Question:
         try:
             if not await rows.is_served(self._db, self._lease):
                 raise Unreachable("there is no connection to the platform now")

@@ -33,6 +33,11 @@ async def test_the_whole_way(
         sent = await world.status(reply, "sent")
         assert world.shown() == ["[CQ:at,qq=all] 您好！"]
         assert sent["external_id"] == str(simulator.world.history[-1].number)
+        (call,) = await world.core.db.fetch("SELECT method, request, answer FROM exchanges")
+        assert call["method"] == ("POST" if way == "http" else "WS")
+        assert "您好" in call["request"]
+        assert simulator.credentials.access_token not in call["request"]
+        assert sent["external_id"] in call["answer"]
         assert simulator.log("quick_operation") == []
 
 
