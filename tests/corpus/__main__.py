@@ -81,12 +81,16 @@ def main() -> int:
     """Print the outcome; 0 when at least 97 of 100 statements are met and nothing broke."""
     parser = argparse.ArgumentParser(prog="tests.corpus", description=__doc__)
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help="only these sources")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--quiet", action="store_true", help="without the misses")
     given = parser.parse_args()
     if not CORPUS.is_dir():
         sys.exit(f"no corpus at {CORPUS}: set HUB_SHARED to the folder that holds corpora/email")
     outcome = run(given.sources)
     write = sys.stdout.write
+    if given.json:
+        write(as_json(outcome) + "\n")
+        return _status(outcome)
     for source, total in sorted(outcome.total.items()):
         write(f"{source:28} {outcome.met[source]:5} / {total}\n")
     write(f"{'all':28} {outcome.met.total():5} / {outcome.total.total()} = {outcome.share:.1%}\n")
@@ -96,7 +100,24 @@ def main() -> int:
     for miss in () if given.quiet else outcome.misses:
         wanted, got = (str(one)[:160] for one in (miss.said.wanted, miss.said.got))
         write(f"miss {miss.file}: {miss.said.what}\n     wanted {wanted!r}\n     got    {got!r}\n")
+    return _status(outcome)
+
+
+def _status(outcome: Outcome) -> int:
     return 0 if outcome.share >= 0.97 and not outcome.broken else 1
+
+
+def as_json(outcome: Outcome) -> str:
+    """The outcome for a program."""
+    found = {
+        "sources": {name: [outcome.met[name], total] for name, total in outcome.total.items()},
+        "share": round(outcome.share, 4),
+        "mails": outcome.mails,
+        "mails_a_second": round(outcome.mails / outcome.seconds),
+        "broken": outcome.broken,
+        "misses": [[one.file, *map(str, one.said)] for one in outcome.misses],
+    }
+    return msgspec.json.encode(found).decode()
 
 
 if __name__ == "__main__":
