@@ -208,8 +208,10 @@ class QqAdapter:
     def _may_check(self, now: datetime) -> bool:
         """Addresses are checked by hand: more than a few in a minute are somebody else's."""
         self._checks = [at for at in self._checks if now - at < timedelta(minutes=1)]
+        if len(self._checks) >= _CHECKS_EACH_MINUTE:
+            return False
         self._checks.append(now)
-        return len(self._checks) <= _CHECKS_EACH_MINUTE
+        return True
 
 
 def _read(body: bytes) -> _Pushed:

@@ -147,8 +147,9 @@ def compose(
     if allowed is not None and len(says) > allowed:
         if not plan.active or _refused(allowances):
             raise _closed(len(says), allowed, anchors)
-        drafts = [*_drafts(says, plan.target, iter(()), reply)]
-        return noted(drafts, [*made.notes, "sent as an active message: there is nothing to answer"])
+        made.notes.append(
+            "sent, in part or whole, as active messages: there is too little to answer"
+        )
     return noted([*_drafts(says, plan.target, _turns(anchors), reply)], made.notes)
 
 

@@ -186,7 +186,7 @@ def judge(
         raise _error(BadCredentials, codes[-1] if codes else answer.status, answer, facts)
     if answer.status >= 300 or codes:
         raise _error(Rejected, codes[-1] if codes else answer.status, answer, facts)
-    if facts is None and (answer.body.strip() or answer.status not in (200, 204)):
+    if facts is None and (speaks or answer.body.strip()):
         raise doubt("the answer cannot be read")
     return facts or {}
 

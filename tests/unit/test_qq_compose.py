@@ -136,6 +136,9 @@ def test_active_on_purpose() -> None:
     assert draft.json == {"content": "hi", "msg_type": 0}
     assert (draft.cost, draft.repeatable) == (0, False)
     assert "active message" in (draft.note or "")
+    two = compose(allowed(left=1), text="x" * 3000, settings=settings)
+    assert [one.json.get("msg_id") for one in two] == ["m1", None]
+    assert [one.cost for one in two] == [1, 0]
     refused = Allowance(trigger="consent", key="1", opened_at=NOW, remaining=0, mode="active")
     with pytest.raises(WindowClosed):
         compose(allowed(left=0), refused, text="hi", settings=settings)
