@@ -16,10 +16,10 @@ from hub.errors import NeedsTemplate, Unsupported
 from hub.model import Reply
 from outbound._sms import plain_reply
 
-__all__ = ["Chosen", "SmsTemplate", "TemplateBook", "template_mistakes"]
+__all__ = ["Chosen", "SmsTemplate", "TemplateBook", "as_written", "template_mistakes"]
 
 LONGEST_TEXT = 500
-_VARIABLE = re.compile(r"\$\{(\w{1,40})\}|\{(\d{1,3})\}")
+_VARIABLE = re.compile(r"\$?\{(\w{1,40})\}")
 _HOLE = re.compile(r"\{(\w{1,40})\}")
 _URL = re.compile(r"https?://|www\.|\b[a-z0-9-]+\.(?:com|cn|net|org|top|io)\b", re.IGNORECASE)
 _ALWAYS = frozenset({"text", "code"})
@@ -30,7 +30,7 @@ class SmsTemplate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     id: Annotated[str, Meta(description="The platform's id of it: SMS_123456789, or 1234567")]
     text: Annotated[
-        str, Meta(description="Its approved text, variables as ${name} or {1}, without signature")
+        str, Meta(description="Its approved text, variables as {name} or {1}, without signature")
     ] = ""
     when: Annotated[
         str | None,
@@ -51,12 +51,20 @@ class SmsTemplate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     @property
     def variables(self) -> tuple[str, ...]:
         """The names of its variables in the order of the text, each once."""
-        found = (named or number for named, number in _VARIABLE.findall(self.text))
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(_VARIABLE.findall(self.text)))
 
     def filled(self, values: Mapping[str, str]) -> str:
         """What the customer reads, without the signature."""
-        return _VARIABLE.sub(lambda hole: values.get(hole[1] or hole[2], hole[0]), self.text)
+        return _VARIABLE.sub(lambda hole: values.get(hole[1], hole[0]), self.text)
+
+    def says(self, approved: str) -> bool:
+        """Whether *approved* is its text; the console may write ``${name}``, which settings cannot."""
+        return as_written(approved) == as_written(self.text)
+
+
+def as_written(approved: str) -> str:
+    """An approved text as settings hold it: ``${…}`` there is a variable of the environment."""
+    return _VARIABLE.sub(r"{\1}", approved)
 
 
 def template_mistakes(
@@ -220,7 +228,7 @@ def _read_back(template: SmsTemplate, text: str, reply: Reply) -> Mapping[str, s
     pattern, end, names = "", 0, []
     for hole in _VARIABLE.finditer(template.text):
         pattern += re2.escape(template.text[end : hole.start()]) + "(.+?)"
-        names.append(hole[1] or hole[2])
+        names.append(hole[1])
         end = hole.end()
     found = re2.fullmatch(f"(?s){pattern}{re2.escape(template.text[end:])}", text.strip())
     return None if found is None else dict(zip(names, found.groups(), strict=True))

@@ -29,7 +29,7 @@ from outbound._acs3 import authorization, canonical_query, signature
 from outbound._plain import noted
 from outbound._sms import HIDDEN, check_status, shown_segments, unsigned_check
 from outbound._sms_mainland import BEIJING, DAY, HOUR, MINUTE, callback_checks, extend_of, national
-from outbound._sms_templates import Chosen, SmsTemplate, TemplateBook
+from outbound._sms_templates import Chosen, SmsTemplate, TemplateBook, as_written
 
 __all__ = ["API_BASE", "ERRORS", "AliyunChecker", "AliyunSender"]
 
@@ -291,8 +291,8 @@ class AliyunChecker:
         if isinstance(found, Check):
             return found
         there = str(found.get("TemplateContent") or "")
-        if template.text and there and there != template.text:
-            advice = f'set text = "{there}"'
+        if template.text and there and not template.says(there):
+            advice = f'set text = "{as_written(there)}"'
             return Check(False, shown, "its approved text is another than in the settings", advice)
         return _approved(shown, template.id, found.get("TemplateStatus"), found)
 

@@ -30,7 +30,7 @@ from hub.text import single_line
 from outbound._plain import noted
 from outbound._sms import HIDDEN, check_status, shown_segments, unsigned_check
 from outbound._sms_mainland import DAY, HOUR, MINUTE, callback_checks, extend_of
-from outbound._sms_templates import Chosen, TemplateBook
+from outbound._sms_templates import Chosen, SmsTemplate, TemplateBook
 from outbound._tc3 import authorization, signature
 
 __all__ = ["API_BASE", "ERRORS", "TencentChecker", "TencentSender"]
@@ -291,18 +291,19 @@ class TencentChecker:
             if isinstance(one, dict)
         }
         for name, template in templates.items():
-            yield _checked(f"template {name}", template.id, template.text, known.get(template.id))
+            yield _checked(f"template {name}", template, known.get(template.id))
 
 
-def _checked(name: str, own: str, text: str, there: Mapping[str, Any] | None) -> Check:
+def _checked(name: str, template: SmsTemplate, there: Mapping[str, Any] | None) -> Check:
     """0 is approved, 1 under review, -1 refused."""
+    own = template.id
     if there is None:
         return Check(False, name, f"the platform knows no template {own}")
     if there.get("StatusCode") != 0:
         reason = single_line(str(there.get("ReviewReply") or ""), 100)
         return Check(False, name, f"{own} is not approved {reason}".strip())
     approved = str(there.get("TemplateContent") or "")
-    if text and approved and approved != text:
+    if template.text and approved and not template.says(approved):
         detail = "its approved text is another than in the settings"
         return Check(False, name, detail, f'set text = "{approved}"')
     return Check(True, name, f"{own} is approved")

@@ -14,6 +14,7 @@ from sandbox.demo.mail import SHOP_ADDRESS, MailPart
 from sandbox.demo.onebot import OneBotPart
 from sandbox.demo.part import DemoPart, DemoPorts, DemoSecrets, Place, account_toml, quoted
 from sandbox.demo.qq import QqPart
+from sandbox.demo.sms import SmsPart
 from sandbox.demo.wechat import WeChatPart
 from sandbox.demo.wechat_kefu import KefuPart
 from sandbox.demo.wecom import WeComPart
@@ -42,6 +43,7 @@ PARTS: tuple[type[DemoPart], ...] = (
     WeComPart,
     QqPart,
     OneBotPart,
+    SmsPart,
     MailPart,
 )
 """The platforms of the demo; their apps stand on the phones in this order."""

@@ -55,7 +55,7 @@ class AliyunSimulator(SmsPlatform):
 
     def reply(self, person: str, content: str, *, dest_code: str = "") -> dict[str, Any]:
         """One element of a batch; its words stand on the phone."""
-        self.screens.show(person, "user", "text", content)
+        self.show(person, "user", content)
         self._sequence += 1
         return {
             "phone_number": person.removeprefix("+86").removeprefix("+"),
@@ -170,7 +170,7 @@ class AliyunSimulator(SmsPlatform):
         sms |= {"out_id": asked.get("OutId"), "template": asked["TemplateCode"]}
         sms |= {"extend": asked.get("SmsUpExtendCode")}
         self.sent.append(sms)
-        self.screens.show(person, "account", "text", text)
+        self.show(person, "account", text)
         self.journal.write("send", **sms)
         self.report_later([partial(self._report, sms)])
         return {"BizId": biz_id}

@@ -40,7 +40,7 @@ class GatewaySimulator(SmsPlatform):
 
     async def text(self, person: str, words: str) -> Pushed:
         """*person* (in E.164) writes; the last of the callbacks that it takes."""
-        self.screens.show(person, "user", "text", words)
+        self.show(person, "user", words)
         for callback in self.parts(person, words):
             pushed = await self.push(callback)
         return pushed
@@ -108,7 +108,7 @@ class GatewaySimulator(SmsPlatform):
             raise Refusal("2", "Missing to or text")
         sms = {**form, "message-id": secrets.token_hex(8).upper()}
         self.sent.append(sms)
-        self.screens.show(f"+{form['to']}", "account", "text", form["text"])
+        self.show(f"+{form['to']}", "account", form["text"])
         self.journal.write("send", to=form["to"], text=form["text"])
         self.report_later([partial(self._report, sms, state) for state in self._states()])
         said = {"status": "0", "message-id": sms["message-id"], "to": form["to"]}

@@ -14,6 +14,7 @@ from yarl import URL
 from sandbox.http import Handler, cut, only_loopback, read_limited, serve
 from sandbox.journal import Clock, Journal
 from sandbox.phones import Bubble, Screens
+from sandbox.phones.bubbles import Author
 from sandbox.wechat.faults import Fault, FaultBox, FaultKind
 
 __all__ = ["Callback", "Pushed", "Refusal", "Reports", "SmsPlatform"]
@@ -72,12 +73,16 @@ class SmsPlatform:
         clock: Clock = time.time,
         time_scale: float = 1.0,
         journal_path: Path | None = None,
+        screens: Screens | None = None,
+        chat: str = "",
     ) -> None:
+        """*screens* may be shared by several providers, each with a *chat* of its own on them."""
         self.callback_url = callback_url
         self.clock = clock
         self.time_scale = time_scale
         self.journal = Journal(journal_path, clock=clock)
-        self.screens = Screens(clock)
+        self.screens = screens or Screens(clock)
+        self.chat = chat
         self.faults = FaultBox()
         self.reports: Reports = "delivered"
         self.port = 0
@@ -119,7 +124,15 @@ class SmsPlatform:
 
     def phone(self, number: str) -> list[Bubble]:
         """What the phone of *number* shows, oldest first."""
-        return list(self.screens.bubbles(number))
+        return list(self.screens.bubbles(self.key_of(number)))
+
+    def key_of(self, number: str) -> str:
+        """The chat with this provider on the phone of *number*."""
+        return f"{self.chat}:{number}" if self.chat else number
+
+    def show(self, number: str, author: Author, text: str) -> None:
+        """Another line in it."""
+        self.screens.show(self.key_of(number), author, "text", text)
 
     def fail(self, kind: FaultKind, **rest: Any) -> None:
         """Make the next API calls go wrong; see ``sandbox.wechat.faults.Fault``."""

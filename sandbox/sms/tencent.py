@@ -51,7 +51,7 @@ class TencentSimulator(SmsPlatform):
 
     async def text(self, person: str, words: str, *, extend: str = "") -> Pushed:
         """*person* (in E.164) answers."""
-        self.screens.show(person, "user", "text", words)
+        self.show(person, "user", words)
         reply = {
             "extend": extend,
             "mobile": person.removeprefix("+86"),
@@ -169,7 +169,7 @@ class TencentSimulator(SmsPlatform):
         sms = {"to": number, "at": self.clock(), "text": text, "serial": serial, "done": None}
         sms |= {"context": asked.get("SessionContext", ""), "extend": asked.get("ExtendCode")}
         self.sent.append(sms)
-        self.screens.show(number, "account", "text", text)
+        self.show(number, "account", text)
         self.journal.write("send", **sms)
         self.report_later([partial(self._report, sms)])
         return serial

@@ -51,7 +51,7 @@ class TwilioSimulator(SmsPlatform):
         self, person: str, body: str, *, media: Sequence[tuple[str, bytes]] = (), sid: str = ""
     ) -> Pushed:
         """*person* writes *body*, with files (type, bytes); *sid* writes the same message again."""
-        self.screens.show(person, "user", "text", body)
+        self.show(person, "user", body)
         sid = sid or f"{'MM' if media else 'SM'}{secrets.token_hex(16)}"
         fields = {
             "ToCountry": "US",
@@ -119,7 +119,7 @@ class TwilioSimulator(SmsPlatform):
         fields = parse_qs(callback.body.decode())
         if kind == "text/plain" and "Body" in fields and body:
             text = body.decode("utf-8", "replace")
-            self.screens.show(fields["From"][0], "account", "text", text)
+            self.show(fields["From"][0], "account", text)
 
     def sign(self, url: str, fields: Mapping[str, str]) -> str:
         """The signature of a form that is posted to *url*."""
@@ -180,7 +180,7 @@ class TwilioSimulator(SmsPlatform):
         if to in self.opted_out:
             raise Refusal(21610, "Attempt to send to unsubscribed recipient")
         message = self._message(form)
-        self.screens.show(to, "account", "text", body)
+        self.show(to, "account", body)
         self.journal.write("send", to=to, text=body, sid=message["sid"])
         if form.get("StatusCallback"):
             self._report_later(message, form["StatusCallback"])

@@ -33,16 +33,16 @@ def aliyun(simulator: AliyunSimulator) -> AliyunSettings:
         templates={
             "shipped": SmsTemplate(
                 id="SMS_1",
-                text="您的订单${order}已发货。",
+                text="您的订单{order}已发货。",
                 when="(?:订单)?(?P<order>[A-Z0-9]+)(?:号)?(?:订单)?已(?:经)?发货[。！]?",
                 params={"order": "{order}"},
             ),
             "answer": SmsTemplate(
-                id="SMS_2", text="客服回复：${content}", params={"content": "{text}"}
+                id="SMS_2", text="客服回复：{content}", params={"content": "{text}"}
             ),
             "elsewhere": SmsTemplate(
                 id="SMS_3",
-                text="客服已回复您，编号${code}，请在公众号查看。",
+                text="客服已回复您，编号{code}，请在公众号查看。",
                 params={"code": "{code}"},
             ),
         },
@@ -98,6 +98,9 @@ async def simulator(kind: str, simulators: dict[str, Any]) -> Any:
 async def shop(kind: str, simulator: Any, aiohttp_server: Any) -> AsyncIterator[Shop]:
     settings = aliyun(simulator) if kind == "aliyun" else tencent(simulator)
     simulator.templates = {one.id: one.text for one in settings.templates.values()}
+    if kind == "aliyun":  # its console writes them so; in settings that is the environment's
+        approved = simulator.templates.items()
+        simulator.templates = {own: text.replace("{", "${") for own, text in approved}
     channel = ALIYUN if kind == "aliyun" else TENCENT
     async with running_shop(channel, lambda _base: settings, aiohttp_server) as shop:
         simulator.callback_url = shop.url
