@@ -20,7 +20,7 @@ from tests.rig.ground import NOT_PASSED_ON, free_port
 from tests.rig.process import Process, tail
 
 SIZE = 100
-SECRET = "behind-a-secret"
+SECRET = "behind-a-secret-segment"
 POINTS = ("intake.before_commit", "intake.after_commit")
 RANDOM_KILLS = 4
 Batch = Sequence[dict[str, Any]]

@@ -46,6 +46,6 @@ def test_the_settings_of_the_page_load(key: str, tmp_path: Path) -> None:
         path = tmp_path / f"{number}.toml"
         path.write_text(block, encoding="utf-8")
         named = set(re.findall(r"\$\{([A-Z_]+)\}", block))
-        settings = load(path, dict.fromkeys(named, "a-secret"))
+        settings = load(path, dict.fromkeys(named, "a-secret-of-some-length"))
         (plan,) = settings.accounts.values()
         assert plan.channel.key == key
