@@ -320,7 +320,8 @@ async def enter(
         "SELECT $1, u.ref, $2, u.position, u.body::jsonb, u.state, u.reason, $8 "
         "FROM unnest($3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[]) "
         "AS u (ref, position, body, state, reason) "
-        "ON CONFLICT (destination, ref) DO UPDATE SET body = excluded.body, state = excluded.state, "
+        "ON CONFLICT (destination, ref) DO UPDATE SET ticket = excluded.ticket, "
+        "position = excluded.position, body = excluded.body, state = excluded.state, "
         "reason = excluded.reason WHERE m.state = 'hint' AND excluded.state <> 'hint'",
         destination,
         ticket,
