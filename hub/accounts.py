@@ -14,10 +14,10 @@ import msgspec
 import structlog
 
 from hub.bells import Bells
+from hub.calls import Calls
 from hub.channel import (
     Adapter,
     Checker,
-    HttpAnswer,
     Listener,
     Maker,
     MediaSource,
@@ -58,44 +58,6 @@ class RunningAccount(NamedTuple):
     media: MediaSource | None = None
     checker: Checker | None = None
     fault: str | None = None
-
-
-class _Http:
-    """What a channel gets as ``tools.http``: a fetcher with this account's limits."""
-
-    def __init__(
-        self, fetcher: Fetcher, max_bytes: int | None = None, at_least_s: float = 0.0
-    ) -> None:
-        self._fetcher = fetcher
-        self._max_bytes = max_bytes
-        self._at_least_s = at_least_s
-
-    async def __call__(
-        self,
-        method: str,
-        url: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        json: Any = None,
-        form: Mapping[str, Any] | None = None,
-        data: bytes | None = None,
-        files: Mapping[str, tuple[str, bytes, str]] | None = None,
-        timeout: float = 15.0,
-    ) -> HttpAnswer:
-        answer = await self._fetcher(
-            method,
-            url,
-            params=params,
-            headers=headers,
-            json=json,
-            form=form,
-            data=data,
-            files=files,
-            timeout=max(timeout, self._at_least_s),
-            max_bytes=self._max_bytes,
-        )
-        return HttpAnswer(*answer)
 
 
 class _Built(NamedTuple):
@@ -230,16 +192,18 @@ class Accounts:
             policy._replace(allow_http=True), proxy=plan.proxy, secrets=secrets, limit=8
         )
         try:
-            running = self._parts(plan, calls, _Http(downloads, max_file, FILE_TIMEOUT_S))
+            running = self._parts(
+                plan, calls, Calls(downloads, max_bytes=max_file, at_least_s=FILE_TIMEOUT_S)
+            )
         except Exception as error:
             _log.exception("account_broken", account=plan.account.name)
             running = RunningAccount(plan, fault=f"{type(error).__name__}: {error}")
         return _Built(running, (calls, downloads))
 
-    def _parts(self, plan: AccountPlan, calls: Fetcher, downloads: _Http) -> RunningAccount:
+    def _parts(self, plan: AccountPlan, calls: Fetcher, downloads: Calls) -> RunningAccount:
         account, channel = plan.account, plan.channel
         tools = Tools(
-            http=_Http(calls),
+            http=Calls(calls),
             tokens=self._tokens.of(f"{account.name}:{self._fingerprint(plan)}"),
             media=self._files,
             clock=self._clock,

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from hub.channel import HttpAnswer
+from hub.calls import Calls
 from hub.core import Core
 from hub.destination import Desk, DeskTools
 from hub.fetch import Fetcher
@@ -62,42 +62,6 @@ class RunningDesk(NamedTuple):
     def callback_path(self) -> str:
         """Where the helpdesk calls."""
         return f"/in/{self.plan.target.kind}/{self.name}/{self.secret}"
-
-
-class _Http:
-    """What a connector gets as ``tools.http``."""
-
-    def __init__(self, fetcher: Fetcher, timeout_s: float, max_bytes: int | None = None) -> None:
-        self._fetcher = fetcher
-        self._timeout_s = timeout_s
-        self._max_bytes = max_bytes
-
-    async def __call__(
-        self,
-        method: str,
-        url: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        json: Any = None,
-        form: Mapping[str, Any] | None = None,
-        data: bytes | None = None,
-        files: Mapping[str, tuple[str, bytes, str]] | None = None,
-        timeout: float = 15.0,
-    ) -> HttpAnswer:
-        answer = await self._fetcher(
-            method,
-            url,
-            params=params,
-            headers=headers,
-            json=json,
-            form=form,
-            data=data,
-            files=files,
-            timeout=self._timeout_s,
-            max_bytes=self._max_bytes,
-        )
-        return HttpAnswer(*answer)
 
 
 class Desks:
@@ -160,8 +124,8 @@ def _built(core: Core, plan: DestinationPlan) -> RunningDesk:
     files = Fetcher(policy, proxy=plan.proxy, secrets=secrets, limit=8)
     largest = core.settings.hub.max_attachment_bytes
     tools = DeskTools(
-        http=_Http(calls, plan.timeout_s, 16 << 20),
-        files=_Http(files, FILE_S, largest),
+        http=Calls(calls, exactly_s=plan.timeout_s, max_bytes=16 << 20),
+        files=Calls(files, exactly_s=FILE_S, max_bytes=largest),
         clock=core.clock,
     )
     return RunningDesk(plan, plan.kind.desk(plan.target, tools), (calls, files))
