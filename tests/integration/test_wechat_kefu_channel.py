@@ -150,3 +150,22 @@ async def test_a_platform_that_refuses_us_stops_the_account_once(
     assert told["state"] == "stopped"
     assert "企业可信IP" in told["reason"]
     assert await world.core.accounts.stopped() == {"shop"}
+
+
+async def test_a_welcome_overtakes_answers_that_wait(world: World) -> None:
+    """The platform is slow and forty answers wait; the code of an event is good for 20 seconds only."""
+    simulator, desk = world.simulator, world.desk
+    for number in range(40):
+        simulator.write(desk, simulator.meet(str(number)), content="hello")
+    await simulator.ring(desk)
+    await world.arrived(40)
+    simulator.fail("slow", path="/cgi-bin/kf/send_msg", count=100, seconds=0.4)
+    answers = [await world.reply("answer", number) for number in range(40)]
+    simulator.enter(desk, simulator.meet("lin"))
+    await simulator.ring(desk)
+    for answer in answers:
+        await world.status(answer, "sent")
+    said = [one["kind"] for one in simulator.log() if one["kind"].startswith("send")]
+
+    assert said.count("send") == 40
+    assert said.index("send_on_event") < 36

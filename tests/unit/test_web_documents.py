@@ -91,7 +91,12 @@ async def test_the_page_loads_nothing_from_elsewhere() -> None:
         ask = b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
         answers = [
             (await raw(made.port, ask % path)).decode()
-            for path in (b"/v1/docs", b"/v1/docs/docs.css", b"/v1/docs/docs.js")
+            for path in (
+                b"/v1/docs",
+                b"/v1/docs/docs.css",
+                b"/v1/docs/docs.js",
+                b"/v1/docs/docs.svg",
+            )
         ]
     for answer in answers:
         assert answer.startswith("HTTP/1.1 200")
