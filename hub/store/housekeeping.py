@@ -26,6 +26,9 @@ _STEPS = {
     "drafts": "DELETE FROM drafts WHERE id IN (SELECT d.id FROM drafts d JOIN messages m "
     "ON m.id = d.message_id WHERE m.created_at < now() - $1::int * interval '1 day' "
     "AND d.state NOT IN ('queued', 'sending') LIMIT $2) RETURNING id",
+    "agents' words": "UPDATE desk_messages SET body = NULL WHERE id IN (SELECT id FROM desk_messages "
+    "WHERE body IS NOT NULL AND state NOT IN ('waiting', 'refused') "
+    "AND seen_at < now() - $1::int * interval '1 day' LIMIT $2) RETURNING id",
     "exchanges": "DELETE FROM exchanges WHERE id IN (SELECT id FROM exchanges "
     "WHERE at < now() - $1::int * interval '1 day' LIMIT $2) RETURNING id",
 }

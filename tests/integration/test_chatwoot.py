@@ -12,6 +12,7 @@ from adapters.helpdesks.chatwoot import DESTINATION
 from hub import outbox
 from hub.agents import AgentService
 from hub.model import Secret
+from hub.store.housekeeping import retire
 from hub.worker import say
 from outbound.helpdesks.chatwoot import ChatwootSettings
 from sandbox.chatwoot import ChatwootSimulator, Fault
@@ -410,3 +411,20 @@ async def test_a_ticket_that_is_gone_stops_no_other(
     for _ in range(3):
         await world.look()
     assert [text for text, _ in await world.said()] == ["answer"]
+
+
+async def test_agents_words_are_retired_and_not_said_again(
+    world: DeskWorld, chatwoot: ChatwootSimulator
+) -> None:
+    """What is old loses its text here; a look at the old ticket says nothing anew."""
+    await world.say({"id": "1", "text": "在吗"})
+    await world.delivered()
+    chatwoot.reply(1, "answer")
+    await heard(chatwoot, 2)
+    await world.look_due()
+    await world.core.db.fetch("UPDATE desk_messages SET seen_at = now() - interval '200 days'")
+    assert (await retire(world.core.db, 180))["agents' words"] == 2
+    await world.look()
+    assert [text for text, _ in await world.said()] == ["answer"]
+    rows = await world.core.db.fetch("SELECT 1 FROM desk_messages WHERE body IS NOT NULL")
+    assert rows == []
