@@ -15,7 +15,7 @@ from adapters._sms_unsigned import MainlandSettings, Sources, elements, fields_o
 from hub.channel import Account, Capabilities, Channel, Intake, IntakeRequest, Response, Tools
 from hub.model import InboundEvent, Secret
 from hub.phones import e164
-from normalizers._sms import text_in
+from normalizers._sms import opens, text_in
 from normalizers.sms_aliyun import normalize
 from outbound.sms_aliyun import API_BASE, AliyunChecker, AliyunSender
 
@@ -89,6 +89,7 @@ CHANNEL = Channel(
     adapter=AliyunAdapter,
     sender=AliyunSender,
     checker=AliyunChecker,
+    opens=opens,
     capabilities=Capabilities(
         free_text=False,
         templates=True,

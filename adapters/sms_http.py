@@ -20,6 +20,7 @@ from hub.errors import NotAuthentic, NotRecognised
 from hub.model import InboundEvent, Secret
 from hub.phones import e164, is_region
 from normalizers._gateway_fields import Inbound, Reports, items_in, named
+from normalizers._sms import opens
 from normalizers.sms_http import is_report, normalize
 from outbound.sms_http import GatewayChecker, GatewaySender, Sending, sending_mistakes
 
@@ -175,6 +176,7 @@ CHANNEL = Channel(
     adapter=GatewayAdapter,
     sender=GatewaySender,
     checker=GatewayChecker,
+    opens=opens,
     capabilities=Capabilities(
         max_text_characters=1600,
         proactive=True,

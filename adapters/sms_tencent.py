@@ -14,7 +14,7 @@ from msgspec import Meta
 from adapters._sms_unsigned import MainlandSettings, Sources, digest, elements, fields_of
 from hub.channel import Account, Capabilities, Channel, Intake, IntakeRequest, Response, Tools
 from hub.model import InboundEvent, Secret
-from normalizers._sms import text_in
+from normalizers._sms import opens, text_in
 from normalizers.sms_tencent import normalize, number_in
 from outbound.sms_tencent import API_BASE, TencentChecker, TencentSender
 
@@ -96,6 +96,7 @@ CHANNEL = Channel(
     adapter=TencentAdapter,
     sender=TencentSender,
     checker=TencentChecker,
+    opens=opens,
     capabilities=Capabilities(
         free_text=False,
         templates=True,

@@ -17,6 +17,7 @@ from hub.errors import NotAuthentic, NotRecognised
 from hub.model import InboundEvent, Secret
 from hub.phones import is_e164
 from hub.text import clean
+from normalizers._sms import opens
 from normalizers.sms_twilio import normalize
 from outbound.sms_twilio import TEXT_LIMIT, TwilioChecker, TwilioMedia, TwilioSender
 
@@ -186,6 +187,7 @@ CHANNEL = Channel(
     sender=TwilioSender,
     media=TwilioMedia,
     checker=TwilioChecker,
+    opens=opens,
     capabilities=Capabilities(
         max_text_characters=TEXT_LIMIT,
         proactive=True,

@@ -22,6 +22,7 @@ __all__ = [
     "consent_of",
     "consent_word",
     "objects_in",
+    "opens",
     "read_json",
     "said_by",
     "text_in",
@@ -85,6 +86,19 @@ def said_by(
     """*number*, as the provider writes it, as who said something."""
     value = e164(clean(number), region)[:_LONGEST] or "unknown"
     return Sms(account, event, Address("tel", "", value), line[:_LONGEST])
+
+
+def opens(to: Address, account: Account[Any], /) -> tuple[Address, ConversationRef]:
+    """Writing first: the number in one form, so that ``138…`` and ``+86 138…`` are one conversation.
+
+    Where the account knows no country, a number without a plus stays as it is.
+    """
+    if to.scheme != "tel":
+        return to, ConversationRef(thread_key=f"{to.scheme}:{to.value}")
+    settings = account.settings
+    whole = hasattr(settings, "country") or to.value.strip().startswith("+")
+    value = e164(to.value, getattr(settings, "country", None)) if whole else to.value.strip()
+    return Address("tel", "", value), ConversationRef(thread_key=value)
 
 
 _WISHES: Mapping[Wish, tuple[str, Literal["withdrawn", "given"] | None]] = {

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
+import jwt
 import pytest
 import smsutil
 from alibabacloud_dysmsapi20170525 import models as dysms_models
@@ -16,6 +17,8 @@ from alibabacloud_tea_openapi.utils import Utils
 from darabonba.request import DaraRequest
 from hypothesis import given
 from hypothesis import strategies as st
+from messagebird.error import ValidationError as BirdError
+from messagebird.request_validator import RequestValidator as BirdValidator
 from tencentcloud.common import credential
 from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
 from tencentcloud.common.profile.client_profile import ClientProfile
@@ -25,9 +28,11 @@ from tencentcloud.sms.v20210111 import models as tencent_models
 from tencentcloud.sms.v20210111.sms_client import SmsClient
 from twilio.request_validator import RequestValidator
 
+from adapters._gateway_proof import Signature, prove
 from adapters._twilio_signature import is_signed, sign, urls_of
 from adapters.sms_twilio import TwilioAdapter, TwilioSettings
 from hub.channel import Account, IntakeRequest
+from hub.errors import NotAuthentic
 from hub.model import Secret
 from hub.segments import count_segments
 from hub.testing import Workbench
@@ -190,3 +195,37 @@ def test_segments_as_smsutil_counts_them(text: str) -> None:
     if text:
         assert ours.segments == len(theirs.parts)
         assert (ours.encoding == "GSM-7") == smsutil.is_valid_gsm(text)
+
+
+# --- MessageBird ------------------------------------------------------------------------------------
+
+
+@given(st.binary(max_size=60), st.sampled_from(["", "?b=1&a=2", "?x=%2F"]), st.booleans())
+def test_we_judge_tokens_as_messagebird_does(body: bytes, query: str, genuine: bool) -> None:
+    """Its own package says the same of any body and query, with the right key and another."""
+    key, url = "k" * 32, f"https://hub.example.com/in/sms_http/bird{query}"
+    at = int(datetime.now(UTC).timestamp())
+    claims = {
+        "iss": "MessageBird",
+        "nbf": at - 10,
+        "exp": at + 50,
+        "jti": "1",
+        "url_hash": hashlib.sha256(url.encode()).hexdigest(),
+    }
+    if body:
+        claims["payload_hash"] = hashlib.sha256(body).hexdigest()
+    token = jwt.encode(claims, key if genuine else "x" * 32, algorithm="HS256")
+    settings = Signature(kind="jwt", secret=Secret(key), issuer="MessageBird")
+    headers = {"messagebird-signature-jwt": token}
+    request = IntakeRequest("POST", "/in", "", headers, body, datetime.now(UTC))
+    verdicts = []
+    for judge in (
+        lambda: BirdValidator(key).validate_signature(token, url, body),
+        lambda: prove(settings, request, url, {}),
+    ):
+        try:
+            judge()
+            verdicts.append(True)
+        except (BirdError, NotAuthentic):
+            verdicts.append(False)
+    assert verdicts == [genuine, genuine]
