@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hub.html import charset_named_in, harmless, is_tame, text_of, to_html
 from hub.model import Attachment
 from normalizers.email.calendar import invitation, invitation_text
 from normalizers.email.charsets import decode
 from normalizers.email.files import Files, named, safe_name, sniffed, type_of_name
-from normalizers.email.html import charset_named_in, harmless, is_tame, text_of, to_html
 from normalizers.email.mime import Part, from_uuencode, read_tree
 from normalizers.email.quotes import Split, split_reply, without_html_quotes
 from normalizers.email.tnef import TNEF_TYPES, unpack

@@ -2,7 +2,7 @@
 
 from selectolax.lexbor import LexborHTMLParser
 
-from normalizers.email.html import text_of
+from hub.html import text_of
 
 __all__ = ["agent_text"]
 

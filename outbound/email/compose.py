@@ -10,6 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from hub.errors import Unsupported
+from hub.html import text_of
 from hub.model import Draft, Reply, ReplyAttachment
 from hub.text import single_line
 from outbound.email.mime import File, Letter, Thread, in_lines, placeholder, write
@@ -215,7 +216,7 @@ def compose_mail(reply: Reply, settings: EmailSettings, now: datetime) -> Draft:
         subject=subject_of(reply, tag if "subject" in settings.tags else None),
         date=reply.created_at or now,
         thread=thread,
-        text=text if text is not None or reply.html else "",
+        text=text if text is not None else text_of(html or ""),
         html=_with_inline(html, reply.attachments, thread.message_id),
         files=_files(reply.attachments, thread.message_id, html),
         copies=copies,

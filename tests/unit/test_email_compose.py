@@ -172,7 +172,8 @@ def test_html_stands_beside_the_text() -> None:
     both = parsed(composed(reply(html="<p>你好</p>")))
     assert [part.get_content_type() for part in both.iter_parts()] == ["text/plain", "text/html"]
     alone = parsed(composed(reply(text=None, html="<p>你好</p>")))
-    assert alone.get_content_type() == "text/html"
+    assert [part.get_content_type() for part in alone.iter_parts()] == ["text/plain", "text/html"]
+    assert next(alone.iter_parts()).get_content().strip() == "你好"
     assert alone.get_content().strip() == "<p>你好</p>"
 
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hub.html import harmless, text_of
 from hub.model import Ignored, Message, Receipt
 from normalizers.email.addresses import mailboxes
 from normalizers.email.charsets import codec_of, decode
 from normalizers.email.files import safe_name
 from normalizers.email.headers import decode_words, ids_in, parameters, read_block
-from normalizers.email.html import harmless, text_of
 from normalizers.email.mime import read_tree
 from tests.mailkit import SUPPORT, message, results
 
