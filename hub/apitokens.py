@@ -35,6 +35,7 @@ __all__ = [
     "Bucket",
     "Caller",
     "Made",
+    "NotLookedUp",
     "Scope",
     "TokenFacts",
     "Tokens",
@@ -57,6 +58,10 @@ _MISSES_RATE, _MISSES_BURST = 20.0, 100.0
 
 class BadToken(HubError):
     """The token is missing, unknown, expired or revoked."""
+
+
+class NotLookedUp(BadToken):
+    """So many unknown tokens were tried that this one was not looked up; try again."""
 
 
 class Caller(Struct, frozen=True):
@@ -209,7 +214,7 @@ class Tokens:
         """Who sends that ``Authorization`` header.
 
         Raises:
-            BadToken: nobody known.
+            BadToken: nobody known; NotLookedUp: nobody can tell now.
         """
         scheme, _, token = (authorization or "").partition(" ")
         token_id = _id_of(token.strip())
@@ -232,7 +237,7 @@ class Tokens:
         if known is not None and self._clock() < known.until:
             return known.row
         if known is None and self._misses.take(self._clock()) > 0:
-            return None  # somebody guesses; the database is spared
+            raise NotLookedUp  # somebody guesses; the database is spared
         row = await find_token(self._db, token_id)
         if row is None:
             self._known.pop(token_id, None)

@@ -9,7 +9,7 @@ import structlog
 from aiohttp import web
 from msgspec import Struct
 
-from hub.apitokens import BadToken, Caller, Tokens
+from hub.apitokens import BadToken, Caller, NotLookedUp, Tokens
 from hub.core import Core
 from hub.store import AWAY
 from hub.web.body import BodyReader, BodyRefused
@@ -104,6 +104,9 @@ class Endpoints:
             return _ANYONE
         try:
             caller = await self._tokens.caller(request.headers.get("Authorization"))
+        except NotLookedUp as error:
+            after = {"Retry-After": "1"}
+            raise Problem(429, "too-many-requests", error.sentence, headers=after) from error
         except BadToken as error:
             given = "Authorization" in request.headers
             challenge = 'Bearer realm="hub"' + (', error="invalid_token"' if given else "")

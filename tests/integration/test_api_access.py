@@ -214,6 +214,25 @@ async def test_a_token_that_calls_too_often_is_slowed(database_url: str) -> None
         assert (await other.get("/v1/channels")).status == 200
 
 
+async def test_whoever_guesses_tokens_makes_no_good_one_bad(database_url: str) -> None:
+    """A helpdesk that is told 401 gives up; what could not be looked up is tried again."""
+    async with api(database_url) as made:
+        good = (await apitokens.create(made.core.db, "desk")).token
+        tokens = apitokens.Tokens(made.core.db, clock=lambda: 0.0)
+
+        async def asked(token: str) -> type[Exception] | None:
+            try:
+                await tokens.caller(f"Bearer {token}")
+            except apitokens.BadToken as error:
+                return type(error)
+            return None
+
+        guesses = [f"hub_live_{show_id('tok', new_id())[4:]}_x" for _ in range(150)]
+        answers = {await asked(one) for one in guesses}
+        assert answers == {apitokens.BadToken, apitokens.NotLookedUp}
+        assert await asked(good) is apitokens.NotLookedUp
+
+
 @pytest.mark.parametrize("scopes, queues", [(("owner",), ("*",)), ((), ("*",)), (("read",), ())])
 async def test_a_token_needs_known_scopes_and_a_queue(
     database_url: str, scopes: tuple[str, ...], queues: tuple[str, ...]
