@@ -251,6 +251,18 @@ async def test_an_urgent_answer_does_not_wait_behind_replies(db: Database) -> No
     assert world.platform.texts() == ["welcome", "reply"]
 
 
+async def test_an_urgent_answer_overtakes_the_replies_of_other_conversations(db: Database) -> None:
+    """A hundred lanes wait; the one with the welcome is among the first that are taken."""
+    world = World(db)
+    for number in range(100):
+        await world.reply(await world.conversation(str(number)), "reply")
+    message = await urgent(world, await world.conversation("new"), welcome())
+    async with world.serving():
+        await until_status(world, message, "sent")
+
+    assert "welcome" in world.platform.texts()[:32]
+
+
 async def test_an_urgent_answer_that_is_too_late_is_not_said(db: Database) -> None:
     """Its use is over."""
     world = World(db)
