@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from hub.channel import Account, Bell, Emit, Tools, Wake
-from hub.errors import Rejected, SendError
+from hub.errors import BadCredentials, Rejected, SendError
 from hub.fetch import TooLarge
 from hub.model import Checkpoint, InboundEvent
 from normalizers._kefu_item import customer_of, item_key, order_of
@@ -178,7 +178,8 @@ class KefuListener:
     async def _profiles(self, items: Iterable[bytes], desk: str) -> list[InboundEvent]:
         """Names and union ids of those whom this process meets first; the names go with their words.
 
-        What they wrote never waits long for it, nor fails with it.
+        What they wrote never waits long for it, nor fails with it; what could not be had is asked
+        for again with their next words, unless the platform has refused it.
 
         Source: https://developer.work.weixin.qq.com/document/path/96429
         """
@@ -195,6 +196,9 @@ class KefuListener:
                 return await self._customers(fresh, desk)
         except (SendError, TimeoutError, ValueError) as error:
             self._tools.log.info("no_profiles", open_kfid=desk, error=type(error).__name__)
+            if not isinstance(error, (BadCredentials, Rejected)):
+                for one in fresh:
+                    self._names.pop(one, None)
             return []
 
     async def _customers(self, customers: Sequence[str], desk: str) -> list[InboundEvent]:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from hub.channel import Account, Bell, Emit, Tools, Wake
-from hub.errors import SendError
+from hub.errors import BadCredentials, Rejected, SendError
 from hub.model import InboundEvent
 from normalizers._wechat_fields import read_fields, same_person, text_of
 from normalizers._wechat_profile import PROOF
@@ -85,6 +85,8 @@ class PeopleListener:
             except (SendError, ValueError) as error:
                 # An account that is not verified has no right to it (48001): nothing is lost.
                 self._tools.log.info("no_profiles", error=type(error).__name__)
+                if not isinstance(error, (BadCredentials, Rejected)):
+                    self._asked -= set(some)  # until the next bell
                 continue
             if events:
                 await emit(events)

@@ -341,3 +341,23 @@ async def test_a_new_customers_name_comes_before_their_words() -> None:
     assert first[1].headers == {"open_kfid": "wk1", "nickname": "Lin"}
     assert seen == [["wm1"], ["wm2"]]
     assert store.texts == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("code, asked_again", [(45033, True), (48002, False)])
+async def test_a_profile_that_could_not_be_had_is_asked_for_again(
+    code: int, asked_again: bool
+) -> None:
+    """With the customer's next words; not where the app has no right to it."""
+    seen: list[str] = []
+
+    def script(call: HttpCall) -> HttpAnswer:
+        if call.url.endswith("/batchget"):
+            seen.extend(call.json["external_userid_list"])
+            return refusal(code)
+        following = "b" if call.json.get("cursor") else "a"
+        return page(item(following, customer="wm1"), cursor=following, more=following == "a")
+
+    bench, store = platform(script), Store()
+    await listen(bench, store, profiles=True)
+    assert store.texts == ["a", "b"]
+    assert seen == ["wm1"] * (2 if asked_again else 1)

@@ -25,10 +25,10 @@ ACCOUNT = Account("shop", "wechat", SETTINGS)
 
 
 class Rung:
-    """Bells that have rung; then silence until the test ends."""
+    """Bells that have rung, a pause where one is empty; then silence until the test ends."""
 
     def __init__(self, *keys: str) -> None:
-        self._bells = [Bell(key) for key in keys]
+        self._bells = [Bell(key) if key else None for key in keys]
 
     async def wait(self, timeout: float) -> Bell | None:
         if self._bells:
@@ -99,6 +99,13 @@ async def test_a_unionid_is_told_and_its_lack_is_not() -> None:
 async def test_a_refusal_is_in_nobodys_way(answer: Any) -> None:
     """An account without the right to it: nothing is emitted, and the listener goes on."""
     assert (await told(answer, "o1", "o2"))[0] == []
+
+
+@pytest.mark.parametrize("code, times", [(-1, 2), (48001, 1)])
+async def test_who_could_not_be_asked_about_is_asked_about_again(code: int, times: int) -> None:
+    """At the next bell; not where the account has no right to it."""
+    _, asked = await told({"errcode": code}, "o1", "", "o1")
+    assert len(asked) == times
 
 
 @pytest.mark.parametrize(
