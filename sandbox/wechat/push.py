@@ -164,6 +164,8 @@ class Pusher:
     def __init__(self, builder: PushBuilder, journal: Journal, *, time_scale: float = 1.0) -> None:
         self.builder = builder
         self.seconds_per_try = SECONDS_PER_TRY * time_scale
+        self.url_check_s: float | None = None
+        """How long the proof of the callback URL may take; None: as long as a push."""
         self.in_flight = 0
         self.twice = 0
         """How many of the next pushes are repeated after their end, as when an answer was lost."""
@@ -195,7 +197,7 @@ class Pusher:
         echo = str(secrets.randbelow(10**19))
         try:
             async with (
-                asyncio.timeout(self.seconds_per_try),
+                asyncio.timeout(self.url_check_s or self.seconds_per_try),
                 self._http().get(
                     _with_query(url, self.builder.build_url_check(echo)), allow_redirects=False
                 ) as response,

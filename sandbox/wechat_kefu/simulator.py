@@ -21,7 +21,7 @@ from sandbox.wechat_kefu.desks import ENDED, SERVED, Desks
 from sandbox.wechat_kefu.switches import desk_switches, feed_switches, pending_items
 from sandbox.wecom.calls import CorpTokens
 from sandbox.wecom.media import CorpMediaStore
-from sandbox.wecom.push import CorpCredentials, CorpPushBuilder
+from sandbox.wecom.push import URL_CHECK_S, CorpCredentials, CorpPushBuilder
 from sandbox.wecom.simulator import MAX_REQUEST_BYTES, SMALL_JPEG
 
 __all__ = ["KefuSimulator"]
@@ -57,6 +57,7 @@ class KefuSimulator:
         self.unionids: dict[str, str] = {}
         self.builder = CorpPushBuilder(self.credentials, clock)
         self.pusher = Pusher(self.builder, self.journal, time_scale=time_scale)
+        self.pusher.url_check_s = URL_CHECK_S
         self.api = KefuApi(
             desks=self.desks,
             phones=self.phones,

@@ -14,7 +14,10 @@ from sandbox.wechat.messages import StampedAction, UserAction
 from sandbox.wechat.push import PushBuilder, SignedPush
 from sandbox.wechat.wire import Field, render
 
-__all__ = ["CorpCredentials", "CorpPushBuilder"]
+__all__ = ["URL_CHECK_S", "CorpCredentials", "CorpPushBuilder"]
+
+URL_CHECK_S = 1.0
+"""The console wants the decrypted echo within a second."""
 
 
 @dataclass(frozen=True, slots=True)

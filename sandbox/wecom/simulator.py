@@ -21,7 +21,7 @@ from sandbox.wecom.api import WeComApi
 from sandbox.wecom.calls import CorpTokens
 from sandbox.wecom.media import CorpMediaStore
 from sandbox.wecom.members import Members
-from sandbox.wecom.push import CorpCredentials, CorpPushBuilder
+from sandbox.wecom.push import URL_CHECK_S, CorpCredentials, CorpPushBuilder
 
 __all__ = ["WeComSimulator"]
 
@@ -55,6 +55,7 @@ class WeComSimulator:
         self.faults = FaultBox()
         self.builder = CorpPushBuilder(self.credentials, clock)
         self.pusher = Pusher(self.builder, self.journal, time_scale=time_scale)
+        self.pusher.url_check_s = URL_CHECK_S
         self._api = WeComApi(
             self.credentials.agent_id,
             members=self.members,

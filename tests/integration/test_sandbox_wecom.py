@@ -1,5 +1,6 @@
 """The simulators of enterprise WeChat keep the platform's rules; wechatpy opens what they push."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -7,6 +8,7 @@ from urllib.parse import parse_qs
 
 import aiohttp
 import pytest
+from aiohttp import web
 from wechatpy.enterprise import parse_message
 from wechatpy.enterprise.crypto import WeChatCrypto
 
@@ -108,6 +110,29 @@ async def test_wechatpy_opens_a_push_and_its_echo(app: Caller) -> None:
         query["msg_signature"], query["timestamp"], query["nonce"], query["echostr"]
     )
     assert echo == "echo"
+
+
+@pytest.mark.parametrize("kind", [WeComSimulator, KefuSimulator])
+async def test_an_echo_that_takes_more_than_a_second_is_refused(
+    kind: type[WeComSimulator | KefuSimulator], aiohttp_server: Any
+) -> None:
+    """As the console does when the callback URL is saved; no test's hurry changes the second."""
+
+    async def late(request: web.Request) -> web.Response:
+        await asyncio.sleep(1.5)
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/", late)
+    server = await aiohttp_server(app, shutdown_timeout=0.1)
+    simulator = kind(time_scale=10.0)
+    await simulator.start()
+    try:
+        checked = await simulator.verify_url(str(server.make_url("/")))
+    finally:
+        await simulator.stop()
+    assert (checked.ok, checked.status) == (False, None)
+    assert "TimeoutError" in checked.body
 
 
 async def test_everybody_gets_the_same_token(app: Caller) -> None:
