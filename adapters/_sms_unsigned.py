@@ -16,7 +16,11 @@ from hub.phones import is_region
 from normalizers._sms import read_json
 from outbound._sms_templates import SmsTemplate, template_mistakes
 
-__all__ = ["MainlandSettings", "Sources", "digest", "elements", "fields_of"]
+__all__ = ["MOST_ELEMENTS", "MainlandSettings", "Sources", "digest", "elements", "fields_of"]
+
+
+MOST_ELEMENTS = 1000
+"""Of one callback; providers push 100 at most."""
 
 
 class MainlandSettings(Struct, frozen=True, kw_only=True):
@@ -101,10 +105,12 @@ def elements(request: IntakeRequest) -> list[bytes]:
         raise NotRecognised(f"method {request.method}")
     try:
         found = _cut(request.body)
-        for one in found:
+        for one in found[: MOST_ELEMENTS + 1]:
             fields_of(one)
     except (ValueError, RecursionError) as error:
         raise NotRecognised("the body is not JSON of objects") from error
+    if len(found) > MOST_ELEMENTS:
+        raise NotRecognised(f"{len(found)} elements, at most {MOST_ELEMENTS}")
     return found
 
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from adapters._gateway_proof import Signature, prove
-from adapters._sms_unsigned import Sources
+from adapters._sms_unsigned import MOST_ELEMENTS, Sources
 from hub.channel import Account, Capabilities, Channel, Intake, IntakeRequest, Response, Tools
 from hub.errors import NotAuthentic, NotRecognised
 from hub.model import InboundEvent, Secret
@@ -120,6 +120,8 @@ class GatewayAdapter:
             found = items_in(request.query, request.body, *paths)
         except (ValueError, RecursionError) as error:
             raise NotRecognised("the callback cannot be read") from error
+        if len(found) > MOST_ELEMENTS:
+            raise NotRecognised(f"{len(found)} messages, at most {MOST_ELEMENTS}")
         if not any(found):
             raise NotRecognised("there is nothing in it")
         return found

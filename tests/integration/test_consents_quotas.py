@@ -13,6 +13,7 @@ from hub.errors import OptedOut, QuotaUsedUp, Unreachable
 from hub.model import Address, Allowance, Draft, Quota, Reply
 from hub.store import Database
 from hub.store.consents import Consent, keep_consents, withdrawn_at
+from tests.corekit import file_all, opened, settings_for, store
 from tests.support.replies import World, failing, until_status
 
 PERSON = Address("test", "", "customer")
@@ -55,6 +56,19 @@ async def test_nobody_is_written_to_against_their_word(db: Database) -> None:
         await world.reply(conversation)
     await says(world, "given")
     await world.reply(conversation)
+
+
+async def test_a_notice_of_consent_is_kept_when_it_is_filed(database_url: str) -> None:
+    """In the same transaction as the notice; the newest word counts."""
+    async with opened(database_url, settings_for()) as core:
+        notice = {"type": "notice", "from": "mia"}
+        await store(core, notice | {"id": "n1", "consent": "withdrawn"})
+        await file_all(core)
+        mia = Address("test", "", "mia")
+        assert await withdrawn_at(core.db, "shop", mia) is not None
+        await store(core, notice | {"id": "n2", "consent": "given"}, notice | {"id": "n3"})
+        await file_all(core)
+        assert await withdrawn_at(core.db, "shop", mia) is None
 
 
 async def test_a_word_that_comes_late_changes_nothing(db: Database) -> None:

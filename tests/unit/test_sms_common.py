@@ -11,12 +11,12 @@ from adapters.sms_aliyun import AliyunSettings
 from adapters.sms_twilio import CHANNEL as TWILIO
 from adapters.sms_twilio import TwilioSettings
 from hub.channel import Account, HttpAnswer
-from hub.errors import NeedsTemplate
+from hub.errors import NeedsTemplate, NotRecognised
 from hub.fetch import Fetcher, Forbidden
 from hub.guard import policy_for
 from hub.model import Address, Attachment, Reply, Secret, Template
 from hub.phones import e164, is_e164
-from hub.testing import HttpCall, Workbench
+from hub.testing import HttpCall, Workbench, post
 from outbound._sms_templates import SmsTemplate, TemplateBook
 from outbound.sms_twilio import TwilioMedia
 
@@ -63,6 +63,21 @@ def test_any_text_is_a_number_or_stays_short(text: str) -> None:
     made = e164(text, "CN")
     assert len(made) <= 128
     assert not is_e164(made) or e164(made, "CN") == made
+
+
+@pytest.mark.parametrize("count, taken", [(1000, True), (1001, False), (300_000, False)])
+async def test_a_flood_in_one_callback_is_refused(count: int, taken: bool) -> None:
+    """Whoever knows the path cannot fill the database with one request."""
+    settings = AliyunSettings(access_key_id="i", access_key_secret=Secret("s"), sign_name="店")
+    assert ALIYUN.adapter
+    adapter = ALIYUN.adapter(Account("a", "sms_aliyun", settings), Workbench().tools)
+    body = b"[" + b",".join([b"{}"] * count) + b"]"
+    request = post("/in/sms_aliyun/a", "", body)
+    if taken:
+        assert len((await adapter.accept(request)).events) == count
+    else:
+        with pytest.raises(NotRecognised):
+            await adapter.accept(request)
 
 
 # --- templates --------------------------------------------------------------------------------------
