@@ -64,6 +64,9 @@ async def answer_callback(
         await _keep(core, running.name, callback)
     except AWAY:
         return "overloaded", Response(503, b"busy", {"Retry-After": "2"})
+    except Exception as error:  # numbers that no row can hold, say
+        _log.error("callback_broken", destination=running.name, error=type(error).__name__)
+        return "adapter_broken", Response(400, b"bad request")
     return "taken", callback.response
 
 

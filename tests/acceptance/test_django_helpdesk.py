@@ -247,6 +247,12 @@ async def test_a_conversation_there_and_back(world: World) -> None:
 @pytest.mark.slow
 async def test_every_answer_goes_back_where_the_question_came_from(world: World) -> None:
     """WeChat, QQ, SMS and mail become tickets; each agent's reply comes out on its own channel only."""
+    connector = world.hub.core.desks.get(world.hub.core, "desk")
+    assert connector is not None
+    assert [one.ok async for one in connector.desk.check("https://hub.example.com/in/x")] == [
+        True,
+        True,
+    ]
     await world.wechat.push_text(ALICE, "asked on WeChat")
     await world.qq.write("林", "asked on QQ")
     await world.sms.text(PHONE, "asked by SMS")

@@ -428,3 +428,21 @@ async def test_agents_words_are_retired_and_not_said_again(
     assert [text for text, _ in await world.said()] == ["answer"]
     rows = await world.core.db.fetch("SELECT 1 FROM desk_messages WHERE body IS NOT NULL")
     assert rows == []
+
+
+async def test_hub_check_says_what_is_wrong(world: DeskWorld, chatwoot: ChatwootSimulator) -> None:
+    """A sound set-up, another webhook URL, a token that is none, nobody there."""
+
+    async def findings(desk: Any, url: str | None) -> list[tuple[str, bool]]:
+        return [(one.name, one.ok) async for one in desk.check(url)]
+
+    running = world.core.desks.get(world.core, "desk")
+    assert running is not None
+    good = await findings(running.desk, chatwoot.webhook_url)
+    assert good == [("token", True), ("inbox", True), ("callbacks", True)]
+    assert (await findings(running.desk, "https://hub.example.com/"))[-1] == ("callbacks", False)
+    assert (await findings(running.desk, None))[-1] == ("callbacks", False)
+    chatwoot.token = "another"
+    assert await findings(running.desk, None) == [("token", False)]
+    await chatwoot.stop()
+    assert await findings(running.desk, None) == [("API", False)]

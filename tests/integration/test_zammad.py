@@ -134,3 +134,15 @@ async def test_lost_and_forged_callbacks(world: DeskWorld, zammad: ZammadSimulat
         assert answer.status == 403
     await world.look()
     assert [text for text, _ in await world.said()] == ["on its way"]
+
+
+async def test_hub_check_says_what_is_wrong(world: DeskWorld, zammad: ZammadSimulator) -> None:
+    """The id to set, what to set up there, and a token that is none."""
+    running = world.core.desks.get(world.core, "desk")
+    assert running is not None
+    found = [one async for one in running.desk.check(world.callback_url())]
+    assert [one.ok for one in found] == [True, True]
+    assert "id 12" in found[0].detail
+    assert world.callback_url() in str(found[1].advice)
+    zammad.token = "another"
+    assert [one.ok async for one in running.desk.check(None)] == [False]
