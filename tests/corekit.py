@@ -67,6 +67,7 @@ def normalize(event: InboundEvent, account: Account[Any], /) -> Iterator[Result]
             text="subscribed",
             dedupe_key=said["id"],
             sent_at=START,
+            consent=said.get("consent"),
             same_as=tuple(Address("union", "", one) for one in said.get("same", ())),
             **common,
         )
