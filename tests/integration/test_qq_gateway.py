@@ -1,16 +1,21 @@
 """The gateway: events come once and in order, whatever becomes of the connection."""
 
 import asyncio
+import itertools
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from adapters import _qq_gateway
-from hub.listening import Listening
-from tests.corekit import background, eventually, file_all
+from hub.listening import Listening, StoreEmit
+from hub.model import Checkpoint, InboundEvent
+from hub.store import Transaction
+from hub.store.inbox import Arrived, insert_events, save_checkpoint
+from tests.corekit import eventually, file_all
 from tests.qqkit import World, world_of
 
 KILLS = 40
@@ -116,50 +121,92 @@ async def test_what_cannot_be_mended_stops_and_is_told(world: World) -> None:
     assert len(world.simulator.log("identify")) == tried
 
 
+async def trial(world: World, kills: int) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """What people have said, and what has arrived, when the listener ended *kills* times meanwhile."""
+    source = random.Random(20260102)
+    said: dict[str, list[str]] = {"林": [], "Mia": [], "小明": []}
+
+    enough = asyncio.Event()
+
+    async def crowd() -> None:
+        """Everybody ends their sentence: what is half written is not said."""
+        for number in itertools.count():
+            if enough.is_set():
+                return
+            name = source.choice(list(said))
+            said[name].append(str(number))
+            await world.simulator.write(name, str(number))
+            await asyncio.sleep(source.random() * 0.01)
+
+    async def listen(until: Callable[[], Any] | None = None) -> None:
+        owner = asyncio.create_task(Listening(world.core).run())
+        if until is not None:
+            await eventually(until, timeout=30)
+        else:
+            await asyncio.sleep(source.random() * 0.2)
+        owner.cancel()
+        await asyncio.gather(owner, return_exceptions=True)
+        await world.core.db.fetch("UPDATE leases SET lease_until = now()")
+
+    # A session that nobody has kept cannot be resumed: what is said to it is the platform's to lose.
+    await listen(lambda: kept(world))
+    writing = asyncio.create_task(crowd())
+    for kill in range(kills):
+        if kill % 3 == 0:
+            world.simulator.gateway.cut()
+        await listen()
+    enough.set()
+    await writing
+    # The last one is behind all others in the gateway's order.
+    said["林"].append("the last")
+    await world.simulator.write("林", "the last")
+
+    async def all_there() -> bool:
+        rows = await world.core.db.fetch(
+            "SELECT FROM inbox WHERE position('the last'::bytea IN body) > 0"
+        )
+        return bool(rows)
+
+    await listen(all_there)
+    await file_all(world.core)
+    names = {world.simulator.openid(name): name for name in said}
+    arrived: dict[str, list[str]] = {name: [] for name in said}
+    for row in await world.rows():
+        text = msgspec.json.decode(row["body"])["text"]
+        arrived[names[row["thread_key"].removeprefix("c2c:")]].append(text)
+    return said, arrived
+
+
 async def test_killed_anywhere_nothing_is_lost_or_doubled(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The listener ends at random points while people write; each message is there, once, in order."""
-    source = random.Random(20260102)
     more = 'intake = "gateway"'
     async with world_of(tmp_path, database_url, monkeypatch, more=more) as world:
-        said: dict[str, list[str]] = {"林": [], "Mia": [], "小明": []}
-
-        async def crowd() -> None:
-            for number in range(10**6):
-                name = source.choice(list(said))
-                said[name].append(str(number))
-                await world.simulator.write(name, str(number))
-                await asyncio.sleep(source.random() * 0.01)
-
-        async def listen(until: object = None) -> None:
-            owner = asyncio.create_task(Listening(world.core).run())
-            if callable(until):
-                await eventually(until, timeout=30)
-            else:
-                await asyncio.sleep(source.random() * 0.2)
-            owner.cancel()
-            await asyncio.gather(owner, return_exceptions=True)
-            await world.core.db.fetch("UPDATE leases SET lease_until = now()")
-
-        await listen(lambda: world.simulator.gateway.connected == 1)
-        async with background(crowd()):
-            for kill in range(KILLS):
-                if kill % 3 == 0:
-                    world.simulator.gateway.cut()
-                await listen()
-
-        async def all_there() -> bool:
-            rows = await world.core.db.fetch("SELECT count(*) FROM inbox")
-            return int(rows[0]["count"]) >= sum(map(len, said.values()))
-
-        await listen(all_there)
-        await file_all(world.core)
-        arrived: dict[str, list[str]] = {world.simulator.openid(name): [] for name in said}
-        for row in await world.rows():
-            arrived[row["thread_key"].removeprefix("c2c:")].append(
-                msgspec.json.decode(row["body"])["text"]
-            )
-        for name, expected in said.items():
-            assert arrived[world.simulator.openid(name)] == expected
+        said, arrived = await trial(world, KILLS)
+        assert arrived == said
         assert sum(map(len, said.values())) > KILLS
+
+
+async def test_a_place_that_is_kept_before_its_events_is_caught(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proof itself: two transactions in place of one, the wrong way round, and a kill between."""
+
+    async def apart(
+        self: StoreEmit, events: Sequence[InboundEvent], checkpoint: Checkpoint | None = None
+    ) -> None:
+        async def first(tx: Transaction) -> None:
+            if checkpoint is not None:
+                await save_checkpoint(tx, "listener:bot", self._epoch, "bot", checkpoint)
+
+        await self._core.db.transaction(first)
+        await asyncio.sleep(0.02)
+        stored = [Arrived("bot", "qq", event) for event in events]
+        await self._core.db.transaction(lambda tx: insert_events(tx, stored))
+
+    monkeypatch.setattr(StoreEmit, "__call__", apart)
+    more = 'intake = "gateway"'
+    async with world_of(tmp_path, database_url, monkeypatch, more=more) as world:
+        said, arrived = await trial(world, KILLS // 2)
+        assert arrived != said
