@@ -21,7 +21,7 @@ from hub.store.inbox import Arrived, insert_events
 __all__ = ["Committer", "Overloaded"]
 
 BATCH = 500
-PACE_S = 0.006
+PACE_S = 0.005
 """Commits begin no closer together, so that what comes meanwhile shares one; one alone goes at once."""
 TICK_S = 0.1
 """How late a caller may learn that its time is over."""

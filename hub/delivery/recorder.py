@@ -14,7 +14,7 @@ from hub.store.lanes import Done, record
 __all__ = ["Lost", "Recorder"]
 
 AGAIN_S = 0.3
-LINGER_S = 0.010
+LINGER_S = 0.008
 """Nobody waits for an outcome but the next of its lane: a few of them make one commit."""
 
 _log = structlog.get_logger("hub.delivery")

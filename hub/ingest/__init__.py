@@ -50,7 +50,7 @@ MAX_CRASHES = 3
 LONE_CRASHES = 2
 RENEW_S = 10.0
 POLL_S = 1.0
-PACE_S = 0.016
+PACE_S = 0.012
 """Batches start no closer together: at a moderate rate fewer and larger ones cost half as much."""
 RACES = 10
 
