@@ -13,6 +13,7 @@ from typing import Any
 import hub.bells
 import hub.delivery
 import hub.ingest
+import hub.listening
 import hub.replies.service
 import hub.store.database
 import hub.store.inbox
@@ -36,6 +37,7 @@ def shorten_leases(seconds: float) -> None:
     )
     hub.delivery.RENEW_AFTER_S = seconds / 3
     hub.ingest.RENEW_S = seconds / 3
+    hub.listening.RENEW_S = seconds / 3
     hub.replies.service.Pace = functools.partial(  # type: ignore[misc, assignment]
         Pace,
         lease_s=seconds,
