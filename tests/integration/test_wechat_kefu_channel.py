@@ -159,7 +159,7 @@ async def test_a_welcome_overtakes_answers_that_wait(world: World) -> None:
         simulator.write(desk, simulator.meet(str(number)), content="hello")
     await simulator.ring(desk)
     await world.arrived(40)
-    simulator.fail("slow", path="/cgi-bin/kf/send_msg", count=100, seconds=0.4)
+    simulator.fail("slow", path="/cgi-bin/kf/send_msg", count=100, seconds=1.5)
     answers = [await world.reply("answer", number) for number in range(40)]
     simulator.enter(desk, simulator.meet("lin"))
     await simulator.ring(desk)
