@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MINUTES = 2.5
+MINUTES = 1.5
 
 
 @pytest.mark.slow
