@@ -65,14 +65,23 @@ def no_partition_holder() -> None:
         rows = await db.fetch(TAKE, accounts, [one.number for one in claimed], each)
         return sorted((inbox._inbox_row(row) for row in rows), key=lambda row: row.id)
 
-    async def keep(where: Any, claimed: Sequence[Claimed]) -> set[str]:
+    async def keep(db: Database, claimed: Sequence[Claimed]) -> set[str]:
+        return {one.id for one in claimed}
+
+    async def release(db: Database, claimed: Sequence[Claimed]) -> None:
+        return
+
+    async def finish(
+        tx: Transaction, claimed: Sequence[Claimed], filed: Sequence[InboxRow]
+    ) -> set[str]:
+        await tx.fetch("UPDATE inbox SET state = 1 WHERE id = ANY($1)", [row.id for row in filed])
         return {one.id for one in claimed}
 
     hub.ingest.claim_partitions = claim
     hub.ingest.read_claimed = read
     hub.ingest.keep_partitions = keep
-    hub.ingest.release_partitions = keep
-    hub.ingest.filing.release_partitions = keep
+    hub.ingest.release_partitions = release
+    hub.ingest.filing.finish = finish
 
 
 _COMPARED = re.compile(r" AND (?:\w+\.)?epoch = (\w+\.\w+|\$\d+)")
