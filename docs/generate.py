@@ -157,7 +157,7 @@ def settings_page() -> Iterator[str]:
     yield "NAME is yours: lower-case letters, digits, `-` and `_`. It is part of the callback's path and of"
     yield "every message, so choose one that may stay."
     yield ""
-    yield from settings_table(settings._AccountCore)
+    yield from settings_table(settings.AccountCore)
     yield from ("", "and those of its channel:")
     for channel in built_in_channels():
         yield from ("", f'### `channel = "{channel.key}"`: {channel.title}', "")
@@ -172,12 +172,12 @@ def settings_page() -> Iterator[str]:
     yield ""
     yield from settings_table(settings.Route)
     yield from ("", "## `[destinations.NAME]`: helpdesks", "")
-    yield from settings_table(settings._DestinationCore)
+    yield from settings_table(settings.DestinationCore)
     for one in destinations().values():
         yield from ("", f'### `type = "{one.key}"`: {one.title}', "")
         yield from settings_table(one.settings)
     yield from ("", "## Environment variables", "", "They count more than the file.", "")
-    variables = {name: f"`[hub] {setting}`" for name, setting in settings._ENVIRONMENT.items()}
+    variables = {name: f"`[hub] {setting}`" for name, setting in settings.ENVIRONMENT.items()}
     rows = sorted((variables | OTHER_VARIABLES).items())
     yield from table(("variable", "what"), ((f"`{name}`", what) for name, what in rows))
 
