@@ -13,9 +13,17 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])  # run by path, this fold
 
 from rig.ground import Ground
 
+from bench.helpdesk import deliveries, replies
 from bench.measures import Figures, capacity, intake_ratio, latency, memory
 
-MEASURES = {"a": intake_ratio, "b": latency, "c": capacity, "d": memory}
+MEASURES = {
+    "a": intake_ratio,
+    "b": latency,
+    "c": capacity,
+    "d": memory,
+    "e": deliveries,
+    "f": replies,
+}
 TARGETS = {
     "intake_ratio": (">=", 0.7),
     "e2e_p50_ms": ("<=", 30.0),
@@ -24,6 +32,8 @@ TARGETS = {
     "e2e_ratio": (">=", 0.6),
     "rss_idle_mb": ("<=", 400.0),
     "rss_flood_mb": ("<=", 400.0),
+    "deliveries_ratio": (">=", 0.6),
+    "replies_ratio": (">=", 0.3),
 }
 
 
@@ -36,9 +46,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--only",
-        default="a,b,c,d",
-        metavar="a,b,c,d",
-        help="a intake, b latency, c capacity, d memory",
+        default=",".join(MEASURES),
+        metavar="a,b,c,d,e,f",
+        help="a intake, b latency, c capacity, d memory, e deliveries, f replies",
     )
     given = parser.parse_args()
     given.only = given.only.split(",")

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -33,8 +33,12 @@ class Received(NamedTuple):
 class Field:
     """One database, one receiver, and the processes that a measurement starts."""
 
-    def __init__(self, ground: Ground, name: str) -> None:
+    def __init__(
+        self, ground: Ground, name: str, events: Sequence[str] = ("message.received",)
+    ) -> None:
+        """*events*: what the helpdesk takes; none are all."""
         self.ground = ground
+        self.events = events
         self.name = name
         self.folder: Path = ground.path / name
         self.credentials = WeChatCredentials()
@@ -44,9 +48,13 @@ class Field:
         self.receiver = self._helper("receiver", "bench.receiver")
         self._next = 1
 
-    def _helper(self, name: str, module: str) -> Process:
+    def _helper(self, name: str, *module: str) -> Process:
         env = environment(self.ground, "", self.config, 0)
-        return Process(name, [module], env, self.folder / f"{name}.log", speaks=True)
+        return Process(name, module, env, self.folder / f"{name}.log", speaks=True)
+
+    async def speaker(self, name: str, *module: str) -> Process:
+        """A process of the bench itself, which answers over its pipes."""
+        return await self.start(self._helper(name, *module))
 
     async def __aenter__(self) -> Self:
         self.folder.mkdir()
@@ -57,7 +65,7 @@ class Field:
             "desk",
             f"http://127.0.0.1:{port}/webhook",
             new_webhook_secret(),
-            events=("message.received",),
+            events=self.events,
             max_in_flight=64,
         )
         shop = Shop(SHOP, self.credentials, "http://127.0.0.1:9")
@@ -97,15 +105,16 @@ class Field:
 
     async def load(self, port: int) -> "Load":
         """A platform that pushes to the web process at *port*."""
-        process = await self.start(self._helper(f"load-{port}", "bench.load"))
-        spec = {
-            "do": "target",
-            "port": port,
-            "path": f"/in/wechat/{SHOP}",
-            "credentials": asdict(self.credentials),
-        }
-        await process.ask(json.dumps(spec))
-        return Load(self, process)
+        spec = {"path": f"/in/wechat/{SHOP}", "credentials": asdict(self.credentials)}
+        return await self.loop("bench.load", port, spec)
+
+    async def loop(
+        self, module: str, port: int, spec: Mapping[str, Any], expected: str = "200"
+    ) -> "Load":
+        """A process that sends to *port* what *module* prepares; each is to be answered *expected*."""
+        process = await self.speaker(f"{module.split('.')[-1]}-{port}", module)
+        await process.ask(json.dumps({"do": "target", "port": port, **spec}))
+        return Load(self, process, expected)
 
     def numbers(self, count: int) -> int:
         """The first of *count* numbers that no other push has."""
@@ -132,41 +141,40 @@ class Field:
 
 
 class Load:
-    """The platform's process; each call is one command."""
+    """A process that sends; each call is one command."""
 
-    def __init__(self, field: Field, process: Process) -> None:
+    def __init__(self, field: Field, process: Process, expected: str) -> None:
         self.field = field
         self.process = process
+        self.answered = 0
+        self._expected = expected
 
     async def _ask(self, **command: Any) -> Any:
         return json.loads(await self.process.ask(json.dumps(command), 600))
 
-    async def prepare(self, count: int, conversations: int) -> None:
-        """Build pushes; this takes a while and is never measured."""
+    async def prepare(self, count: int, conversations: int | None = None) -> None:
+        """Build requests; this takes a while and is never measured."""
         first = self.field.numbers(count)
-        await self._ask(do="prepare", first=first, count=count, conversations=conversations)
+        more = {} if conversations is None else {"conversations": conversations}
+        await self._ask(do="prepare", first=first, count=count, **more)
 
     async def closed(self, connections: int = 64, seconds: float | None = None) -> dict[str, Any]:
         """Send what was prepared, for *seconds* at most."""
-        answer: dict[str, Any] = await self._ask(
-            do="closed", connections=connections, seconds=seconds
-        )
-        return _checked(answer)
+        return self._checked(await self._ask(do="closed", connections=connections, seconds=seconds))
 
     async def open(self, rate: float) -> dict[str, Any]:
         """Send what was prepared at a fixed rate."""
-        answer: dict[str, Any] = await self._ask(do="open", rate=rate)
-        return _checked(answer)
+        return self._checked(await self._ask(do="open", rate=rate))
 
     async def sent(self) -> Mapping[int, float]:
-        """When each push of the last run was sent, or due."""
+        """When each request of the last run was sent, or due."""
         return dict(await self._ask(do="sent"))
 
-
-def _checked(answer: dict[str, Any]) -> dict[str, Any]:
-    if set(answer["statuses"]) - {"200"}:
-        raise RuntimeError(f"not every push was answered 200: {answer['statuses']}")
-    return answer
+    def _checked(self, answer: dict[str, Any]) -> dict[str, Any]:
+        if set(answer["statuses"]) - {self._expected}:
+            raise RuntimeError(f"not every one was answered {self._expected}: {answer['statuses']}")
+        self.answered += answer["sent"]
+        return answer
 
 
 def check_order(received: list[Received], count: int) -> None:

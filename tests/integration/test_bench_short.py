@@ -15,6 +15,8 @@ FIGURES = {
     "e2e_p99_ms",
     "rss_idle_mb",
     "rss_flood_mb",
+    "deliveries_ratio",
+    "replies_ratio",
 }
 
 
