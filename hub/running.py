@@ -22,8 +22,8 @@ from hub.model import Secret
 from hub.seal import Sealer, secret_key
 from hub.settings import Settings, load
 from hub.store import AWAY, Database
+from hub.store.breakers import ensure_destinations
 from hub.store.inbox import ensure_partitions
-from hub.store.lanes import ensure_destinations
 from hub.store.running import beat, forget, note_config
 from hub.supervise import keep_running, restarts
 from hub.tokens import Tokens

@@ -34,8 +34,8 @@ from hub.model import (
 from hub.routing import router_of
 from hub.settings import AccountPlan, DestinationPlan, HubSettings, QueueSettings, Route, Settings
 from hub.store import Database
+from hub.store.breakers import ensure_destinations
 from hub.store.inbox import Arrived, ensure_partitions, insert_events
-from hub.store.lanes import ensure_destinations
 from outbound.helpdesks.webhook import DESTINATION, WebhookSettings
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

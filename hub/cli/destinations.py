@@ -8,7 +8,7 @@ import msgspec
 from hub.cli.common import fail, parser, with_core
 from hub.core import Core
 from hub.delivery.sample import Sample, send_sample
-from hub.store.lanes import restore_destination
+from hub.store.breakers import restore_destination
 
 __all__ = ["destination"]
 

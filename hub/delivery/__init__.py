@@ -21,25 +21,27 @@ from hub.failpoints import failpoint
 from hub.ids import new_id, show_id
 from hub.store import AWAY, Transaction
 from hub.store import queues as queue_rows
-from hub.store.lanes import (
+from hub.store.breakers import (
     Breaker,
+    breakers,
+    claim_probe,
+    close_breaker,
+    disable,
+    ensure_destinations,
+    note_successes,
+    open_breaker,
+)
+from hub.store.lanes import (
     ClaimedLane,
     Done,
     Failure,
     Head,
     QueueRules,
     append_again,
-    breakers,
     claim_lanes,
-    claim_probe,
-    close_breaker,
-    disable,
-    ensure_destinations,
     expired_lanes,
     give_way,
     note_failures,
-    note_successes,
-    open_breaker,
     record,
     refusals,
     release_lost,

@@ -16,8 +16,9 @@ from hub.core import Core
 from hub.delivery import Deliverer, recorder, target
 from hub.settings import Settings
 from hub.store import Transaction
+from hub.store.breakers import ensure_destinations
 from hub.store.feed import raise_wanted
-from hub.store.lanes import Done, claim_lanes, ensure_destinations, record
+from hub.store.lanes import Done, claim_lanes, record
 from hub.store.models import Delivery, DestinationRow, EventRow, Lane
 from tests.corekit import (
     background,

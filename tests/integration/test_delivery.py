@@ -13,7 +13,7 @@ from standardwebhooks import Webhook
 from hub import delivery
 from hub.core import Core
 from hub.delivery import Deliverer, recorder, replay, target
-from hub.store import lanes
+from hub.store import breakers
 from hub.store.lanes import Done, claim_lanes, record
 from hub.store.models import Attempt, Delivery, DestinationRow, Lane
 from tests.corekit import (
@@ -215,7 +215,7 @@ async def test_gone_disables_at_once(database_url: str) -> None:
             await asyncio.sleep(0.2)
         assert len(desk.seen) == 1
         desk.answer = lambda said: 200
-        await lanes.restore_destination(core.db, "desk")
+        await breakers.restore_destination(core.db, "desk")
         async with background(Deliverer(core).run()):
             await eventually(lambda: desk.messages == ["one", "two"])
 

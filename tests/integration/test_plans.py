@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from hub.store import Database
+from hub.store.breakers import ensure_destinations
 from hub.store.inbox import claim_partitions, ensure_partitions, read_claimed
-from hub.store.lanes import CLAIM, claim_lanes, ensure_destinations
+from hub.store.lanes import CLAIM, claim_lanes
 
 MILLION = 1_000_000
 FILL = [

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from hub.store import AWAY, Database, database
-from hub.store.lanes import ensure_destinations, note_successes
+from hub.store.breakers import ensure_destinations, note_successes
 
 
 async def test_locks_of_a_stopped_process_are_taken_away(

@@ -16,7 +16,7 @@ from hub.destination import Destination, Target
 from hub.media import Media
 from hub.model import Secret
 from hub.settings import DestinationPlan, Settings
-from hub.store.lanes import ensure_destinations
+from hub.store.breakers import ensure_destinations
 from hub.web.app import make_app
 from hub.web.server import Listening, listen
 from hub.worker import say

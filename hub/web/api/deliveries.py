@@ -12,7 +12,7 @@ from hub.delivery.sample import Sample, send_sample
 from hub.ids import read_id, show_id
 from hub.settings import DestinationPlan
 from hub.store import api as rows
-from hub.store.lanes import restore_destination
+from hub.store.breakers import restore_destination
 from hub.store.models import CANCELLED, DONE, PARKED, WAITING
 from hub.web.api.conversations import Cursor, Limit
 from hub.web.cursors import Place, read_cursor, show_cursor

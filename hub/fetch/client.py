@@ -1,9 +1,4 @@
-"""The one guarded HTTP client: no redirects, no cookies, no proxy from the environment, limits on all.
-
-An error says whether the request can have been acted on: :class:`~hub.errors.Unreachable` means that
-it was not written in full, :class:`~hub.errors.Ambiguous` that it was and no whole answer came. aiohttp's
-own second try of GET requests is switched off, so a call is made once.
-"""
+"""The client: a pool of connections under one policy, and what it gives back."""
 
 import asyncio
 import io
@@ -20,24 +15,11 @@ from yarl import URL
 
 from hub import __version__
 from hub.dial import Dialled
-from hub.errors import Ambiguous, BadCredentials, Rejected, SendError, Unreachable
+from hub.errors import Ambiguous, BadCredentials, SendError, Unreachable
 from hub.exchange import Observer, Redactor, observers
-from hub.guard import ON_PREMISE, STRICT, Policy, forbidden_address, forbidden_url, policy_for
-
-__all__ = [
-    "ON_PREMISE",
-    "STRICT",
-    "Answer",
-    "Download",
-    "Fetcher",
-    "Forbidden",
-    "Policy",
-    "TooLarge",
-    "forbidden_address",
-    "forbidden_url",
-    "http_of",
-    "policy_for",
-]
+from hub.fetch.request import LARGE, Request
+from hub.fetch.verdicts import Blocked, Forbidden, Interrupted, TooLarge, verdict
+from hub.guard import STRICT, Policy, forbidden_address, forbidden_url
 
 API_BYTES = 1 << 20
 """Largest answer of an API call."""
@@ -49,25 +31,11 @@ DNS_SECONDS = 2.0
 CONNECT_SECONDS = 10.0
 WS_CLOSE_SECONDS = 5.0
 _HTTP_OF = {"ws": "http", "wss": "https"}
-LARGE = 1 << 18
 _HEADERS = {
     "User-Agent": f"messaging-hub/{__version__}",
     "Accept": "*/*",
     "Accept-Encoding": "identity",
 }
-
-
-class Forbidden(Unreachable):
-    """The hub must not call that address; nothing was sent."""
-
-    code = "forbidden_address"
-    retryable = False
-
-
-class TooLarge(Rejected):
-    """The file is larger than the hub allows."""
-
-    code = "too_large"
 
 
 class Answer(NamedTuple):
@@ -90,18 +58,6 @@ class Download(NamedTuple):
     pieces: AsyncIterator[bytes]
 
 
-class _Blocked(OSError):
-    """A resolved address that the policy refuses."""
-
-
-class _Interrupted(aiohttp.ClientError):
-    """The connection broke; not a class on which aiohttp tries again."""
-
-    def __init__(self, cause: Exception) -> None:
-        super().__init__(str(cause))
-        self.reset = isinstance(cause, aiohttp.ClientOSError)
-
-
 def http_of(url: str) -> str:
     """*url* with ``http`` for ``ws``: a WebSocket begins as that request."""
     scheme, mark, rest = url.partition("://")
@@ -117,7 +73,7 @@ async def _once(
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _Interrupted(error) from error
+        raise Interrupted(error) from error
 
 
 class _Resolver(aiohttp.ThreadedResolver):
@@ -188,7 +144,7 @@ class Fetcher:
             Unreachable: the request was not written in full.
             Ambiguous: it was, and no whole answer came.
         """
-        request = _Request(method, url, params, headers, json, form, data, files)
+        request = Request(method, url, params, headers, json, form, data, files)
         most = max_bytes or self._max_bytes
         watching = observers(self._on_exchange)
         if not watching:
@@ -230,7 +186,7 @@ class Fetcher:
                     await _beginning(answer.content, WEBHOOK_BYTES),
                 )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _verdict(error, None, timeout) from error
+            raise verdict(error, None, timeout) from error
 
     @asynccontextmanager
     async def stream(
@@ -248,7 +204,7 @@ class Fetcher:
         Raises:
             TooLarge: the body is longer, by its header or in fact.
         """
-        request = _Request(method, url, params, headers, None, None, None, None)
+        request = Request(method, url, params, headers, None, None, None, None)
         try:
             async with self._request(request, timeout, None) as answer:
                 length = answer.content_length
@@ -257,7 +213,7 @@ class Fetcher:
                 pieces = _pieces(answer.content, max_bytes)
                 yield Download(answer.status, answer.headers, pieces)
         except (aiohttp.ClientError, OSError) as error:
-            raise _verdict(error, None, timeout) from error
+            raise verdict(error, None, timeout) from error
 
     async def connect(
         self,
@@ -289,7 +245,7 @@ class Fetcher:
             kind = BadCredentials if error.status in (401, 403) else Unreachable
             raise kind(f"HTTP {error.status}", external_code=error.status) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            failure = _verdict(error, None, CONNECT_SECONDS)
+            failure = verdict(error, None, CONNECT_SECONDS)
             if isinstance(failure, Forbidden):
                 raise failure from error
             raise Unreachable(failure.detail) from error  # nothing is said before it stands
@@ -315,7 +271,7 @@ class Fetcher:
                 address[0], allow_private=policy.allow_private, inside=policy.inside
             )
             if reason is not None:
-                raise _Blocked(f"the host is refused: {reason}")
+                raise Blocked(f"the host is refused: {reason}")
         return socket.socket(family, kind, protocol)
 
     def _open(self) -> aiohttp.ClientSession:
@@ -335,7 +291,7 @@ class Fetcher:
         return self._session
 
     def _request(
-        self, request: "_Request", timeout: float, tracker: aiohttp.UploadTracker | None
+        self, request: Request, timeout: float, tracker: aiohttp.UploadTracker | None
     ) -> Any:
         target = self._judged(request.url)
         if request.params:
@@ -352,7 +308,7 @@ class Fetcher:
             upload_tracker=tracker,
         )
 
-    async def _call(self, request: "_Request", timeout: float, max_bytes: int) -> Answer:
+    async def _call(self, request: Request, timeout: float, max_bytes: int) -> Answer:
         tracker = aiohttp.UploadTracker()
         try:
             async with self._request(request, timeout, tracker) as answer:
@@ -361,71 +317,7 @@ class Fetcher:
         except TooLarge as error:
             raise Ambiguous(f"the answer has more than {max_bytes} bytes") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _verdict(error, tracker, timeout) from error
-
-
-class _Request:
-    """One request, before it has a body that can be read only once."""
-
-    def __init__(
-        self,
-        method: str,
-        url: str,
-        params: Mapping[str, str] | None,
-        headers: Mapping[str, str] | None,
-        json: Any,
-        form: Mapping[str, Any] | None,
-        data: bytes | None,
-        files: Mapping[str, tuple[str, bytes, str]] | None,
-    ) -> None:
-        self.method = method
-        self.url = url
-        self.params = params
-        self.headers = dict(headers or {})
-        self._form = form
-        self._files = files
-        self._data = data
-        if json is not None:
-            self._data = msgspec.json.encode(json)
-            self.headers.setdefault("Content-Type", "application/json; charset=utf-8")
-
-    @property
-    def shown_url(self) -> str:
-        query = "&".join(f"{name}={value}" for name, value in (self.params or {}).items())
-        return self.url + (("&" if "?" in self.url else "?") + query if query else "")
-
-    @property
-    def shown_body(self) -> Any:
-        """Bytes, or a mapping for forms; of a file only what it is."""
-        shown: dict[str, Any] = dict(self._form or {})
-        for name, (filename, content, mime_type) in (self._files or {}).items():
-            shown[name] = f"<{filename}, {mime_type}, {len(content)} bytes>"
-        return shown or self._data or b""
-
-    def content(self) -> Any:
-        if self._files:
-            return self._multipart(self._files)
-        if self._form is not None:
-            return aiohttp.FormData({name: str(value) for name, value in self._form.items()})
-        if self._data is not None and len(self._data) > LARGE:
-            return io.BytesIO(self._data)
-        return self._data
-
-    def _multipart(self, files: Mapping[str, tuple[str, bytes, str]]) -> aiohttp.FormData:
-        # Unquoted names: platforms read raw UTF-8 as browsers send it, and not RFC 5987's percent form.
-        body = aiohttp.FormData(quote_fields=False)
-        for name, value in (self._form or {}).items():
-            body.add_field(name, str(value))
-        for name, (filename, content, mime_type) in files.items():
-            body.add_field(
-                name, io.BytesIO(content), filename=_safe_filename(filename), content_type=mime_type
-            )
-        return body
-
-
-def _safe_filename(name: str) -> str:
-    kept = "".join("_" if c in '\\/"' or ord(c) < 32 or ord(c) == 127 else c for c in name)
-    return kept[-120:] or "file"
+            raise verdict(error, tracker, timeout) from error
 
 
 @lru_cache(maxsize=64)
@@ -454,47 +346,3 @@ async def _beginning(content: aiohttp.StreamReader, max_bytes: int) -> bytes:
     except (aiohttp.ClientError, OSError):
         return body
     return body
-
-
-_NOT_SENT = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.ClientHttpProxyError,
-    aiohttp.ServerFingerprintMismatch,
-    aiohttp.InvalidURL,
-)
-
-
-def _verdict(error: Exception, tracker: aiohttp.UploadTracker | None, timeout: float) -> SendError:
-    """What *error* says about the request; *tracker* knows whether its last byte was written."""
-    blocked = getattr(error, "os_error", None)
-    if isinstance(blocked, _Blocked):
-        return Forbidden(str(blocked))
-    detail = _detail(error, timeout)
-    if isinstance(error, _NOT_SENT):
-        return Unreachable(detail)
-    # Only a reset throws away what asyncio still holds; after a time-out it may yet be flushed.
-    reset = isinstance(error, aiohttp.ClientOSError) or (
-        isinstance(error, _Interrupted) and error.reset
-    )
-    if tracker is not None and reset and not _was_written(tracker):
-        return Unreachable(detail)
-    if isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientError):
-        return Unreachable(detail)
-    return Ambiguous(detail)
-
-
-def _was_written(tracker: aiohttp.UploadTracker) -> bool:
-    done = tracker.upload_complete
-    return done.done() and done.exception() is None
-
-
-def _detail(error: Exception, timeout: float) -> str:
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return "no connection in time"
-    if isinstance(error, TimeoutError):
-        return f"no whole answer in {timeout:g} s"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"the name {error.host} does not resolve: {error.os_error}"
-    cause = getattr(error, "os_error", None)
-    return f"{type(cause or error).__name__}: {cause or error}"
