@@ -32,6 +32,7 @@ __all__ = [
     "outlet_of",
     "read_draft",
     "reply_of",
+    "stored_of",
 ]
 
 
@@ -211,6 +212,12 @@ def new_drafts(message_id: UUID, drafts: Sequence[Draft]) -> list[outbox.NewDraf
         outbox.NewDraft(message_id, position, draft.role, to_json(draft))
         for position, draft in enumerate(drafts)
     ]
+
+
+def stored_of(message: Any) -> Stored | None:
+    """What the reply was made from; None for the hub's own, which are sent as they are."""
+    text = message["reply_context"]
+    return None if text == "{}" else msgspec.json.decode(text, type=Stored)
 
 
 def read_draft(row: Any) -> Draft:

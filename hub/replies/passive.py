@@ -16,8 +16,9 @@ from hub.failpoints import failpoint
 from hub.model import Draft, Receipt
 from hub.replies.composing import read_draft
 from hub.replies.pace import Pace
-from hub.replies.records import Changed, Fenced, Holder, Try, age_s, results_of
+from hub.replies.records import Changed, Fenced, Holder
 from hub.replies.saying import LaneRun, Ready
+from hub.replies.tries import Try, age_s, results_of
 from hub.store import AWAY, replies
 from hub.store.inbox import short_key
 

@@ -6,23 +6,22 @@ The locks are taken in the order of :mod:`hub.store.outbox`; the lane's own row 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
-import msgspec
 import structlog
 
 from hub import ledger
 from hub.channel import Sender
 from hub.core import Core
 from hub.errors import Ambiguous, OptedOut, SendError, WindowClosed
-from hub.model import Allowance, Draft, Receipt, Spoken
+from hub.model import Allowance, Draft, Receipt
 from hub.outbox import Change, apply_early, change_status, to_json
 from hub.outbox.states import worst
 from hub.replies.composing import home_of
 from hub.replies.pace import Pace
 from hub.replies.restraint import keep_pace
+from hub.replies.tries import Try, doubt_since, doubtful, may_be_out, spoken
 from hub.store import AWAY, Transaction, outbox, quotas, replies
 from hub.store import drafts as draft_rows
 from hub.store.consents import Consent, keep_consents
@@ -35,12 +34,6 @@ __all__ = [
     "Fenced",
     "Holder",
     "QuotaFull",
-    "Try",
-    "age_s",
-    "doubt_since",
-    "doubtful",
-    "may_be_out",
-    "results_of",
 ]
 
 T = TypeVar("T")
@@ -61,20 +54,6 @@ class QuotaFull(Exception):
 
 class Changed(Exception):
     """A person or a report has changed the message meanwhile; it is looked at again."""
-
-
-class Try(NamedTuple):
-    """One call that is about to be made, or was: the draft, its row, and what it reserved.
-
-    *may_be_out*: an earlier try of a repeatable draft may have arrived, whatever comes of this one.
-    """
-
-    message: Any
-    row: Any
-    draft: Draft
-    number: int
-    allowance_id: UUID | None
-    may_be_out: bool = False
 
 
 class Holder:
@@ -165,10 +144,12 @@ class Holder:
                 raise Changed
             if locked[0]["status"] != "sending":
                 await self._quietly(tx, message["id"], "sending")
-            return allowance_id, _spoken(draft, taken, again=kept is not None)
+            return allowance_id, spoken(draft, taken, again=kept is not None)
 
-        allowance_id, spoken = await self.write(work)
-        return Try(message, row, spoken, row["tries"] + 1, allowance_id, may_be_out(row, draft))
+        allowance_id, spoken_draft = await self.write(work)
+        return Try(
+            message, row, spoken_draft, row["tries"] + 1, allowance_id, may_be_out(row, draft)
+        )
 
     async def _count(self, tx: Transaction, draft_id: UUID, draft: Draft) -> None:
         if not draft.quotas:
@@ -424,68 +405,9 @@ class Holder:
         return self.lane.conversation_id, self.lane.account, nothing
 
 
-def _spoken(draft: Draft, taken: ledger.Reserved | None, *, again: bool) -> Draft:
-    """*draft* with what it speaks under, as it is handed to the sender."""
-    if taken is None:
-        return draft
-    spoken = Spoken(taken.trigger, taken.key, taken.turn, again)
-    return msgspec.structs.replace(draft, spoken=spoken)
-
-
 def _error_of(error: SendError, drafts: Sequence[Any]) -> Mapping[str, Any]:
     """*error* as it is shown, with how much of the reply is out."""
     says = [row["state"] for row in drafts if row["role"] == "say"]
     out = sum(state in ("sent", "delivered", "read") for state in says)
     shown = dict(error.as_json())
     return shown | {"parts": len(says), "parts_sent": out} if len(says) > 1 else shown
-
-
-def results_of(rows: Sequence[Any]) -> Mapping[str, Any]:
-    """What the drafts before have brought, under the names that later ones use."""
-    results: dict[str, Any] = {}
-    for row in rows:
-        results |= msgspec.json.decode(row["results"], type=dict[str, Any])
-    return results
-
-
-def may_be_out(row: Any, draft: Draft) -> bool:
-    """Whether nobody knows if an earlier try of *draft*, whose row this is, reached the customer."""
-    if draft.role == "prepare" or draft.only_in_answer:
-        return False
-    return _doubt(row) is not None
-
-
-def doubt_since(row: Any) -> datetime | None:
-    """Since when nobody knows whether the draft of *row* has arrived; None: there is no doubt."""
-    known = _doubt(row)
-    if known is not None and known.since is not None:
-        return known.since
-    begun: datetime | None = row["started_at"] if row["state"] == "sending" else None
-    return begun
-
-
-class _Doubt(msgspec.Struct):
-    code: str = ""
-    since: datetime | None = None
-
-
-def _doubt(row: Any) -> _Doubt | None:
-    found = msgspec.json.decode(row["error"], type=_Doubt) if row["error"] else None
-    return found if found and found.code == Ambiguous.code else None
-
-
-def doubtful(error: SendError) -> Ambiguous:
-    """*error* of a call of which an earlier try may have arrived."""
-    if isinstance(error, Ambiguous):
-        return error
-    return Ambiguous(
-        f"an earlier try may have arrived; the last one: {error.sentence} {error.detail}".strip(),
-        external_code=error.external_code,
-        trace_id=error.trace_id,
-        retry_after=error.retry_after,
-    )
-
-
-def age_s(at: datetime | None, now: datetime) -> float:
-    """How long ago *at* was, in seconds."""
-    return (now - at).total_seconds() if at else 0.0

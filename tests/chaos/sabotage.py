@@ -13,8 +13,9 @@ import hub.ingest.filing
 from hub.errors import SendError, Unreachable
 from hub.intake import Committer
 from hub.model import Draft, InboundEvent
-from hub.replies.records import Changed, Try
-from hub.replies.saying import LaneRun
+from hub.replies.judging import Judge
+from hub.replies.records import Changed
+from hub.replies.tries import Try
 from hub.store import Database, Transaction, inbox
 from hub.store.inbox import Claimed, InboxRow
 
@@ -111,16 +112,16 @@ def _before(kind: Any, change: Callable[[str], str]) -> None:
 def resend_ambiguous() -> None:
     """A reply whose outcome nobody knows is simply sent again."""
 
-    async def ambiguous(self: LaneRun, tried: Try, error: SendError) -> NoReturn:
-        await self._later(tried, Unreachable(error.detail), refund=False)
+    async def ambiguous(self: Judge, tried: Try, error: SendError) -> NoReturn:
+        await self.later(tried, Unreachable(error.detail), refund=False)
 
-    async def found_sending(self: LaneRun, message: Any, row: Any, draft: Draft) -> NoReturn:
+    async def found_sending(self: Judge, message: Any, row: Any, draft: Draft) -> NoReturn:
         tried = Try(message, row, draft, row["tries"], row["allowance_id"])
         await self._holder.again(tried, Unreachable("once more"), refund=False)
         raise Changed
 
-    LaneRun._ambiguous = ambiguous  # type: ignore[assignment, method-assign]
-    LaneRun._found_sending = found_sending  # type: ignore[method-assign]
+    Judge.ambiguous = ambiguous  # type: ignore[assignment, method-assign]
+    Judge.found_sending = found_sending  # type: ignore[method-assign]
 
 
 SABOTAGES: Mapping[str, Callable[[], None]] = {
