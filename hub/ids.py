@@ -10,7 +10,7 @@ import time
 from datetime import datetime
 from uuid import UUID
 
-__all__ = ["first_id", "new_id", "read_id", "read_trace", "show_id", "trace_parent"]
+__all__ = ["first_id", "id_pattern", "new_id", "read_id", "read_trace", "show_id", "trace_parent"]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
@@ -62,6 +62,11 @@ def read_trace(text: str) -> UUID | None:
         return UUID(hex=number)
     except ValueError:
         return None
+
+
+def id_pattern(prefix: str) -> str:
+    """What the ids of *prefix* look like, as a regular expression that JavaScript reads too."""
+    return f"^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{{_LENGTH - 1}}}$"
 
 
 def read_id(prefix: str, text: str) -> UUID | None:

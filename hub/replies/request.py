@@ -1,6 +1,7 @@
 """What a helpdesk may ask to have said: the body of ``POST /v1/conversations/{id}/messages``."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -10,6 +11,17 @@ from hub.replies.errors import InvalidReply
 
 __all__ = ["AttachmentRequest", "Author", "ReplyRequest", "kind_of", "readable"]
 
+_TEXT: Mapping[str, Any] = {"type": "string", "pattern": r"\S"}
+_FILLED: Mapping[str, Any] = {"type": "string", "minLength": 1}
+_OBJECT: Mapping[str, Any] = {"type": "object"}
+_SOME: Mapping[str, Any] = {"type": "array", "minItems": 1}
+
+
+def _given(name: str, schema: Mapping[str, Any] = _TEXT) -> Mapping[str, Any]:
+    """For JSON Schema: the field is there, and neither null nor empty."""
+    return {"required": [name], "properties": {name: schema}}
+
+
 FileKind = Literal["image", "voice", "video", "file"]
 
 
@@ -18,6 +30,10 @@ class AttachmentRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     *kind* and *filename* say what a fetched file is; an uploaded one knows.
     """
+
+    schema_extra: ClassVar[Mapping[str, Any]] = {
+        "oneOf": [_given("id", _FILLED), _given("url", _FILLED)]
+    }
 
     id: str | None = None
     url: str | None = None
@@ -30,6 +46,14 @@ class ReplyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     *automatic*: a machine wrote it (an answering machine, a notice of receipt), no person.
     """
+
+    schema_extra: ClassVar[Mapping[str, Any]] = {
+        "anyOf": [
+            *(_given(name) for name in ("text", "html")),
+            _given("attachments", _SOME),
+            *(_given(name, _OBJECT) for name in ("menu", "template", "location", "link")),
+        ]
+    }
 
     text: str | None = None
     html: str | None = None

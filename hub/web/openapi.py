@@ -1,15 +1,16 @@
 """OpenAPI 3.1 and AsyncAPI 3 documents, made from the table of routes and the catalogue of events."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
 
 from hub import __version__
 from hub.apitokens import SCOPES
+from hub.ids import id_pattern
 from hub.web.catalogue import EVENTS, EventKind
 from hub.web.problems import ProblemDetails
 from hub.web.routes import Nothing, Route
@@ -17,6 +18,13 @@ from hub.web.routes import Nothing, Route
 __all__ = ["asyncapi", "event_schemas", "openapi"]
 
 _REF = "#/components/schemas/{name}"
+_PREFIXES: Mapping[str, str] = {
+    "attachments": "att",
+    "contacts": "cnt",
+    "conversations": "cnv",
+    "deliveries": "dlv",
+    "messages": "msg",
+}
 _PARAMETER = re.compile(r"{(\w+)}")
 _REASONS: Mapping[int, str] = {
     400: "The body is not JSON, or broken",
@@ -57,9 +65,49 @@ def _is_struct(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Struct)
 
 
-def _schemas(kinds: Sequence[Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    found, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+def _schemas(kinds: Sequence[Any], ref: str = _REF) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The schemas of *kinds*, and those of the structs that they refer to.
+
+    Beyond what msgspec writes: times say that they are, and a struct's ``schema_extra`` is added.
+    """
+    found, components = msgspec.json.schema_components(kinds, ref_template=ref)
+    for one in _structs(msgspec.inspect.multi_type_info(kinds)):
+        schema = components[one.cls.__name__]
+        for each in one.fields:
+            if _holds_time(each.type):
+                _mark_time(schema["properties"][each.encode_name])
+        schema.update(getattr(one.cls, "schema_extra", {}))
     return list(found), components
+
+
+def _structs(kinds: Iterable[Any]) -> Iterator[msgspec.inspect.StructType]:
+    """The structs among *kinds* and below them, each once."""
+    waiting, seen = list(kinds), set()
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, msgspec.inspect.StructType):
+            if one.cls in seen:
+                continue
+            seen.add(one.cls)
+            yield one
+            waiting += [each.type for each in one.fields]
+        elif isinstance(one, msgspec.inspect.Type):
+            for inner in (getattr(one, name) for name in one.__struct_fields__):
+                waiting += inner if isinstance(inner, tuple) else [inner]
+
+
+def _holds_time(kind: msgspec.inspect.Type) -> bool:
+    if isinstance(kind, msgspec.inspect.UnionType):
+        return any(map(_holds_time, kind.types))
+    if isinstance(kind, msgspec.inspect.Metadata):
+        return _holds_time(kind.type)
+    return isinstance(kind, msgspec.inspect.DateTimeType)
+
+
+def _mark_time(schema: dict[str, Any]) -> None:
+    for one in [schema, *schema.get("anyOf", ())]:
+        if one.get("type") == "string":
+            one["format"] = "date-time"
 
 
 @cache
@@ -114,15 +162,25 @@ def _operation(route: Route) -> dict[str, Any]:
         "responses": dict(_responses(route)),
     }
     if route.consumes:
-        binary = {"type": "string", "format": "binary"}
-        form = {"type": "object", "properties": {"file": binary}, "required": ["file"]}
-        schema = form if route.consumes.startswith("multipart") else binary
-        made["requestBody"] = {"required": True, "content": {route.consumes: {"schema": schema}}}
+        content = {one: {"schema": _file_schema(one)} for one in route.consumes}
+        made["requestBody"] = {"required": True, "content": content}
     elif route.body is Nothing:
         made["requestBody"] = _json_body({"type": "object", "additionalProperties": False})
     elif route.body is not None:
         made["requestBody"] = _json_body({"$ref": _REF.format(name=route.body.__name__)})
     return made
+
+
+def _file_schema(consumed: str) -> dict[str, Any]:
+    binary = {"type": "string", "format": "binary"}
+    if not consumed.startswith("multipart/"):
+        return binary
+    return {
+        "type": "object",
+        "properties": {"file": binary},
+        "required": ["file"],
+        "additionalProperties": False,
+    }
 
 
 def _json_body(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,28 +189,39 @@ def _json_body(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parameters(route: Route) -> Iterable[dict[str, Any]]:
     for name in _PARAMETER.findall(route.path):
-        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        schema: dict[str, Any] = {"type": "string"}
+        if prefix := _PREFIXES.get(route.path.split("/")[2]) if name == "id" else None:
+            schema["pattern"] = id_pattern(prefix)
+        yield {"name": name, "in": "path", "required": True, "schema": schema}
     if route.query is not Nothing:
-        (_,), components = _schemas([route.query])
+        _, components = _schemas([route.query])
         schema = components[route.query.__name__]
         for name, one in schema["properties"].items():
-            parts = [one, *one.get("anyOf", ())]
-            about = next((part["description"] for part in parts if "description" in part), "")
-            shown = {key: value for key, value in one.items() if key != "description"}
-            yield {
-                "name": name,
-                "in": "query",
-                "required": name in schema.get("required", ()),
-                "description": about,
-                "schema": shown,
-            }
-    for name, description in route.headers:
-        yield {
-            "name": name,
-            "in": "header",
-            "description": description,
-            "schema": {"type": "string"},
-        }
+            yield _parameter(name, "query", one, required=name in schema.get("required", ()))
+    for name, kind in route.headers:
+        yield _parameter(name, "header", msgspec.json.schema(kind), required=False)
+
+
+def _parameter(
+    name: str, place: str, schema: Mapping[str, Any], *, required: bool
+) -> dict[str, Any]:
+    """What is left out is not there: unlike in a body nothing can be null."""
+    ways = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    shown = {name: one for name, one in schema.items() if name != "anyOf"}
+    if shown.get("default", ...) is None:
+        del shown["default"]
+    if len(ways) == 1:
+        shown |= ways[0]
+    elif ways:
+        shown["anyOf"] = ways
+    about = shown.pop("description", "")
+    return {
+        "name": name,
+        "in": place,
+        "required": required,
+        "description": about,
+        "schema": shown,
+    }
 
 
 def _responses(route: Route) -> Iterable[tuple[str, dict[str, Any]]]:
@@ -161,8 +230,10 @@ def _responses(route: Route) -> Iterable[tuple[str, dict[str, Any]]]:
         schema: dict[str, Any] = {"type": "string"}
         if _is_struct(route.answer):
             schema = {"$ref": _REF.format(name=route.answer.__name__)}
-        produces = "application/octet-stream" if route.produces == "*/*" else route.produces
-        answer["content"] = {produces: {"schema": schema}}
+        elif route.answer is dict:
+            schema = {"type": "object"}
+        produced = get_args(route.answer) or (route.produces,)
+        answer["content"] = {one: {"schema": schema} for one in produced}
     if 300 <= route.status < 400:
         answer.pop("content")
         answer["headers"] = {"Location": {"schema": {"type": "string"}}}
@@ -201,7 +272,7 @@ def event_schemas() -> dict[str, Any]:
     """A JSON Schema of each event's body, by type; each stands alone."""
     made = {}
     for event in EVENTS:
-        _, components = msgspec.json.schema_components([event.data], ref_template="#/$defs/{name}")
+        _, components = _schemas([event.data], "#/$defs/{name}")
         body = _body_schema(event)
         body["properties"]["data"] = {"$ref": f"#/$defs/{event.data.__name__}"}
         made[event.name] = {

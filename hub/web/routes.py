@@ -64,6 +64,8 @@ class Route(NamedTuple):
     """One route. *scope* None: open to everyone, who then must carry another proof.
 
     *body* None: a GET, or a handler that reads the body itself (*consumes* says what).
+    *answer*: a struct, ``dict`` for any object, ``str``, a Literal of several content types, or None.
+    *headers*: those that matter in a request, each with its type.
     """
 
     method: str
@@ -77,10 +79,10 @@ class Route(NamedTuple):
     body: type[Struct] | None
     answer: Any
     status: int
-    consumes: str | None
+    consumes: tuple[str, ...]
     produces: str
     problems: tuple[int, ...]
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, Any], ...]
 
     @property
     def name(self) -> str:
@@ -105,10 +107,10 @@ class RouteTable:
         query: type[Struct] = Nothing,
         body: type[Struct] | None = None,
         status: int = 200,
-        consumes: str | None = None,
+        consumes: tuple[str, ...] = (),
         produces: str = "application/json",
         problems: tuple[int, ...] = (),
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, Any] | None = None,
     ) -> Callable[[H], H]:
         """The decorated function serves *method* *path*; its docstring is the documentation."""
 

@@ -17,7 +17,9 @@ __all__ = ["MAX_DEPTH", "read_json", "read_query"]
 T = TypeVar("T", bound=Struct)
 
 MAX_DEPTH = 32
+_EXACT = 2**53
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`(?: - at `(.*)`)?$", re.DOTALL)
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,99})")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
@@ -61,7 +63,10 @@ def _short(error: Exception) -> str:
 
 
 def _cleaned(value: Any, depth: int) -> Any:
-    """*value* with what the database cannot hold replaced, and no deeper than *depth*."""
+    """*value* with what the database cannot hold replaced, and no deeper than *depth*.
+
+    JSON knows one kind of number: 5.0 is an integer where one is wanted.
+    """
     if depth == 0:
         raise Problem(400, "too-deep", f"the body is nested deeper than {MAX_DEPTH}")
     if isinstance(value, str):
@@ -70,6 +75,8 @@ def _cleaned(value: Any, depth: int) -> Any:
         return [_cleaned(item, depth - 1) for item in value]
     if isinstance(value, dict):
         return {clean(name): _cleaned(item, depth - 1) for name, item in value.items()}
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        return int(value)
     return value
 
 
@@ -113,13 +120,25 @@ def read_query(query: Mapping[str, str], kind: type[T]) -> T:
         if name in values:
             raise invalid("given more than once", parameter=name)
         values[name] = clean(value)
-    for name, value in values.items():
-        one = next(each for each in msgspec.structs.fields(kind) if each.encode_name == name)
-        try:
-            msgspec.convert(value, one.type, strict=False)
-        except msgspec.ValidationError as error:
-            raise invalid(str(error), parameter=name) from error
+    given = {}
+    for one in msgspec.structs.fields(kind):
+        if one.encode_name in values:
+            given[one.encode_name] = _parameter(one.encode_name, values[one.encode_name], one.type)
     try:
-        return msgspec.convert(values, kind, strict=False)
+        return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
         raise invalid(str(error), parameter="") from error
+
+
+def _parameter(name: str, text: str, kind: Any) -> Any:
+    """*text* as a *kind*; digits are a number where one is wanted, and never a time or null."""
+    try:
+        return msgspec.convert(text, kind)
+    except msgspec.ValidationError as error:
+        mistake = invalid(str(error), parameter=name)
+        if not _WHOLE.fullmatch(text):
+            raise mistake from error
+    try:
+        return msgspec.convert(int(text), kind)
+    except msgspec.ValidationError as error:
+        raise invalid(str(error), parameter=name) from error

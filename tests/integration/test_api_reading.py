@@ -209,3 +209,33 @@ async def test_what_is_too_old_to_be_kept_can_still_be_listed(database_url: str)
         assert [one["text"] for one in listed] == ["hi", "[no longer kept]"]
         for one in listed:
             fits(made, one, "Message")
+
+
+@pytest.mark.parametrize(
+    "query, parameter",
+    [
+        ("/v1/deliveries?since=1700000000", "since"),
+        ("/v1/deliveries?since=2026-01-02T03:04:05", "since"),
+        ("/v1/conversations?state=null", "state"),
+        ("/v1/conversations?limit=5.0", "limit"),
+        ("/v1/conversations?limit=%2B5", "limit"),
+        ("/v1/conversations?limit=5&limit=6", "limit"),
+        ("/v1/conversations?limit=" + "9" * 5000, "limit"),
+        ("/v1/conversations?Limit=5", "Limit"),
+        ("/v1/conversations?contact=ann", "contact"),
+        ("/v1/messages?status=failed&after=%00", "after"),
+    ],
+)
+async def test_a_wrong_parameter_is_named(database_url: str, query: str, parameter: str) -> None:
+    """A number is no time, null is no state, and nothing is guessed."""
+    async with api(database_url) as made:
+        answer = await (await made.client()).get(query)
+        assert (answer.status, answer.json["errors"][0]["parameter"]) == (422, parameter)
+
+
+async def test_a_queue_may_be_called_null(database_url: str) -> None:
+    """A word in a query is that word: the filter is not off."""
+    async with api(database_url) as made:
+        await made.say(HELLO)
+        answer = await (await made.client()).get("/v1/conversations?queue=null")
+        assert answer.json["items"] == []

@@ -54,7 +54,7 @@ class UploadQuery(Struct, frozen=True, forbid_unknown_fields=True):
     query=UploadQuery,
     answer=Attachment,
     status=201,
-    consumes="multipart/form-data",
+    consumes=("multipart/form-data", "application/octet-stream"),
     problems=(400, 408, 413, 415, 422, 503),
 )
 async def upload_attachment(call: Call[UploadQuery, Nothing]) -> Answer:

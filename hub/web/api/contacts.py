@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from hub.conversations import told
 from hub.core import Core
 from hub.feed import NewEvent, publish
-from hub.ids import read_id, show_id
+from hub.ids import id_pattern, read_id, show_id
 from hub.model import Address
 from hub.store import Transaction
 from hub.store import api as conversation_rows
@@ -91,7 +91,10 @@ def _merge(row: Any) -> Merge:
 class MergeRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Who is the same person, and how that is known."""
 
-    other: Annotated[str, Meta(description="The other contact (cnt_…)")]
+    other: Annotated[
+        str,
+        Meta(description="The other contact", extra_json_schema={"pattern": id_pattern("cnt")}),
+    ]
     evidence: Annotated[str, Meta(min_length=1, max_length=500, description="How it is known")]
 
 
@@ -145,7 +148,13 @@ async def merge_contacts(call: Call[Nothing, MergeRequest]) -> ContactView:
 class UndoRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Which merge was wrong."""
 
-    merge: Annotated[str, Meta(description="The merge (mrg_…), of those that the contact shows")]
+    merge: Annotated[
+        str,
+        Meta(
+            description="The merge, of those that the contact shows",
+            extra_json_schema={"pattern": id_pattern("mrg")},
+        ),
+    ]
 
 
 @table.add(

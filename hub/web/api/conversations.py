@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from hub.conversations import change as write_change
 from hub.core import Core
-from hub.ids import read_id
+from hub.ids import id_pattern, read_id
 from hub.store import Transaction
 from hub.store import api as rows
 from hub.web.cursors import Recent, read_cursor, show_cursor
@@ -26,7 +26,14 @@ table = RouteTable()
 TAG = "Conversations"
 
 Limit = Annotated[int, Meta(ge=1, le=200, description="How many on a page")]
-Cursor = Annotated[str, Meta(max_length=200, description="`next` of the page before")]
+Cursor = Annotated[
+    str,
+    Meta(
+        max_length=200,
+        description="`next` of the page before",
+        extra_json_schema={"pattern": "^[A-Za-z0-9_-]+$"},
+    ),
+]
 Tag = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
@@ -37,9 +44,16 @@ class ConversationQuery(Struct, frozen=True, forbid_unknown_fields=True):
     queue: Annotated[str | None, Meta(description="Only of this queue")] = None
     account: Annotated[str | None, Meta(description="Only of this account")] = None
     tag: Annotated[str | None, Meta(description="Only with this tag")] = None
-    contact: Annotated[
-        str | None, Meta(description="Only of this contact, over all channels (cnt_…)")
-    ] = None
+    contact: (
+        Annotated[
+            str,
+            Meta(
+                description="Only of this contact, over all channels",
+                extra_json_schema={"pattern": id_pattern("cnt")},
+            ),
+        ]
+        | None
+    ) = None
     after: Cursor | None = None
     limit: Limit = 50
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 from msgspec import Meta, Struct
@@ -242,6 +242,13 @@ async def restore_a_destination(call: Call[Nothing, Nothing]) -> Restored:
 
 class ReplayFilter(Struct, frozen=True, forbid_unknown_fields=True):
     """Which dead letters to send again: at least one field; several must all fit."""
+
+    schema_extra: ClassVar[Mapping[str, Any]] = {
+        "anyOf": [
+            {"required": [name], "properties": {name: {"type": ["string", "array"]}}}
+            for name in ("ids", "destination", "account", "type", "since", "until")
+        ]
+    }
 
     ids: Annotated[tuple[str, ...] | None, Meta(description="These, by id")] = None
     destination: str | None = None

@@ -65,7 +65,7 @@ def _file(name: str) -> web.Response:
     "/v1/docs",
     tag=TAG,
     scope=None,
-    answer=Literal["text/html"],
+    answer=str,
     produces="text/html",
 )
 async def show_docs(_call: Call[Nothing, Nothing]) -> web.Response:
@@ -78,8 +78,7 @@ async def show_docs(_call: Call[Nothing, Nothing]) -> web.Response:
     "/v1/docs/{file}",
     tag=TAG,
     scope=None,
-    answer=Literal["text/css"],
-    produces="text/css",
+    answer=Literal["text/css", "text/javascript", "image/svg+xml"],
     problems=(404,),
 )
 async def show_docs_file(call: Call[Nothing, Nothing]) -> web.Response:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -160,10 +160,14 @@ async def read_events(call: Call[FeedQuery, Nothing]) -> dict[str, Any]:
     tag=TAG,
     scope="read",
     query=StreamQuery,
-    answer=Literal["text/event-stream"],
+    answer=str,
     produces="text/event-stream",
     problems=(410, 503),
-    headers={"Last-Event-ID": "The `id` of the last event that was received"},
+    headers={
+        "Last-Event-ID": Annotated[
+            str, Meta(description="The `id` of the last event that was received")
+        ]
+    },
 )
 async def stream_events(call: Call[StreamQuery, Nothing]) -> web.StreamResponse:
     """Follow the feed by server-sent events.

@@ -32,6 +32,7 @@ from hub.web.shapes import Message, MessagePage, message_views, own_id, page_siz
 
 table = RouteTable()
 TAG = "Messages"
+MAX_SEQ = 10**18 - 1
 
 
 class MessageQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,7 +42,8 @@ class MessageQuery(Struct, frozen=True, forbid_unknown_fields=True):
         "newest"
     )
     after_seq: (
-        Annotated[int, Meta(ge=0, description="Only messages with a higher number")] | None
+        Annotated[int, Meta(ge=0, le=MAX_SEQ, description="Only messages with a higher number")]
+        | None
     ) = None
     after: Cursor | None = None
     limit: Limit = 50
@@ -135,8 +137,16 @@ async def get_message(call: Call[Nothing, Nothing]) -> Any:
 # --- saying something -------------------------------------------------------------------------------
 
 KEY_HEADERS = {
-    "Idempotency-Key": "Up to 255 characters of your own; within 24 hours a repeat with the same body gets "
-    "the same answer, with `Idempotency-Replayed: true`, and nothing is said twice"
+    "Idempotency-Key": Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=255,
+            pattern="^[ -~]*$",
+            description="Of your own; within 24 hours a repeat with the same body gets the same answer, with "
+            "`Idempotency-Replayed: true`, and nothing is said twice",
+        ),
+    ]
 }
 
 
