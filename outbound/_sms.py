@@ -5,16 +5,12 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from hub.channel import Account, Check, HttpAnswer
-from hub.errors import (
-    Ambiguous,
-    BadCredentials,
-    RateLimited,
-    Rejected,
-    Unsupported,
-)
+from hub.errors import Ambiguous, BadCredentials, RateLimited, Rejected, Unsupported
 from hub.model import Reply, ReplyAttachment
 from hub.segments import count_segments
 from hub.text import clean
+from outbound import _calls
+from outbound._calls import retry_after
 from outbound._plain import menu_lines, place_line, text_of_html
 
 __all__ = [
@@ -96,14 +92,10 @@ def check_status(answer: HttpAnswer) -> None:
     if answer.status >= 500:
         raise Ambiguous(f"HTTP {answer.status}")
     if answer.status == 429:
-        raise RateLimited("HTTP 429", retry_after=_seconds(answer.headers.get("retry-after")))
+        raise RateLimited("HTTP 429", retry_after=retry_after(answer))
     if answer.status == 407 or 300 <= answer.status < 400:
         refusal = BadCredentials if answer.status == 407 else Rejected
         raise refusal(f"HTTP {answer.status}", external_code=answer.status)
-
-
-def _seconds(value: str | None) -> float | None:
-    return float(value) if value and value.isascii() and value.isdigit() else None
 
 
 # --- hub check --------------------------------------------------------------------------------------
@@ -118,12 +110,11 @@ def callback_path(account: Account[Any], *, secret: bool = False) -> str:
 
 def callback_check(account: Account[Any], public_url: str | None, where: str) -> Check:
     """What to paste under *where* in the console."""
-    if not public_url:
-        advice = "set public_url under [hub] to the address that the platform can reach"
-        return Check(False, "callback URL", "unknown", advice)
-    path = callback_path(account).replace(f"/{HIDDEN}", "/<intake_secret>")
-    url = f"{public_url.rstrip('/')}{path}"
-    return Check(url.startswith("https://"), "callback URL", url, f"paste it under {where}")
+    return _calls.callback_check(account, public_url, f"paste it under {where}", _is_https)
+
+
+def _is_https(url: str) -> bool:
+    return url.startswith("https://")
 
 
 def unsigned_check(account: Account[Any]) -> Check:

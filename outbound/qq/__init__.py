@@ -14,13 +14,13 @@ import msgspec
 from hub.channel import Account, Check, HttpAnswer, Tools
 from hub.errors import Rejected, SendError, Unreachable, WindowClosed
 from hub.model import Allowance, Attachment, Draft, Receipt, Reply, ReplyAttachment, Spoken
+from outbound._calls import callback_check, filled
 from outbound.qq.api import QqApi
 from outbound.qq.compose import MEDIA_LIMITS, TEXT_LIMIT, UNKNOWN, Plan, compose, target_of
 from outbound.qq.errors import AUDITED, REPEATED, codes_of, facts_of, judge
 
 __all__ = ["MEDIA_LIMITS", "TEXT_LIMIT", "QqApi", "QqChecker", "QqMedia", "QqSender"]
 
-_PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 _PORTS = re.compile(r"https://[^/:]+(?::(?:443|8443))?/.*")
 
 
@@ -57,7 +57,7 @@ class QqSender:
         """Make the call; "held" means that the platform reviews the message first."""
         if draft.role == "prepare":
             return await self._upload(draft)
-        body = _answering(_filled(draft.json, results), draft)
+        body = _answering(filled(draft.json, results, ("file_info",)), draft)
         answer = await self._api.answer(draft.method, draft.url, speaks=True, json=body)
         facts = facts_of(answer) or {}
         codes = set(codes_of(facts))
@@ -91,25 +91,6 @@ def _answering(body: Any, draft: Draft) -> Any:
     if draft.extra.get("answers") and body.get("msg_id", body.get("event_id")) in (None, UNKNOWN):
         raise WindowClosed("there is no message that could be answered; the customer has to write")
     return body
-
-
-def _filled(body: Any, results: Mapping[str, Any]) -> Any:
-    """*body* with the results of earlier calls where it names a file; texts stay as they are."""
-    if not isinstance(body, Mapping):
-        return body
-    return {
-        name: _result(value, results) if name == "file_info" else _filled(value, results)
-        for name, value in body.items()
-    }
-
-
-def _result(value: Any, results: Mapping[str, Any]) -> Any:
-    found = _PLACEHOLDER.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        return value
-    if found[1] not in results:
-        raise Rejected(f"the upload {found[1]} has not been made")
-    return results[found[1]]
 
 
 def _sent(facts: Mapping[str, Any]) -> Receipt:
@@ -203,13 +184,8 @@ class QqChecker:
     def _intake(self, public_url: str | None) -> Check:
         if self._account.settings.intake == "gateway":
             return Check(True, "events", "by the gateway; set no callback URL in the console")
-        if not public_url:
-            advice = "set public_url under [hub] to the address that the platform can reach"
-            return Check(False, "callback URL", "unknown", advice)
-        secret = "/<intake_secret>" if self._account.settings.intake_secret else ""
-        url = f"{public_url.rstrip('/')}/in/{self._account.channel}/{self._account.name}{secret}"
         advice = "paste it under 开发 → 回调配置, and tick the events; https on port 443 or 8443"
-        return Check(bool(_PORTS.fullmatch(url)), "callback URL", url, advice)
+        return callback_check(self._account, public_url, advice, _PORTS.fullmatch)
 
     async def _credentials(self) -> Check:
         name = "app id and secret"

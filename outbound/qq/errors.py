@@ -19,6 +19,7 @@ from hub.errors import (
     WindowClosed,
 )
 from hub.text import single_line
+from outbound._calls import retry_after
 
 __all__ = [
     "AUDITED",
@@ -196,13 +197,17 @@ def _error(
 ) -> SendError:
     said = single_line(str((facts or {}).get("message") or f"HTTP {answer.status}"), 300)
     explained = _EXPLAINED.get(code)
-    asked = answer.headers.get("retry-after", "")
     return kind(
         f"{explained} ({said})" if explained else said,
         external_code=code,
         trace_id=_trace(answer, facts),
-        retry_after=float(asked) if asked.isascii() and asked.isdigit() else _PAUSES.get(code),
+        retry_after=_pause(answer, code),
     )
+
+
+def _pause(answer: HttpAnswer, code: int) -> float | None:
+    asked = retry_after(answer)
+    return _PAUSES.get(code) if asked is None else asked
 
 
 def _trace(answer: HttpAnswer, facts: Mapping[str, Any] | None) -> str | None:

@@ -4,20 +4,18 @@
 mode ``answer.py``), ``api.py`` how a call is made, ``check.py`` what ``hub check`` finds.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from hub.channel import Account, HttpAnswer, Tools
-from hub.errors import BadCredentials, Rejected, Stale, Unreachable, WindowClosed
-from hub.model import Address, Allowance, Attachment, Draft, Receipt, Reply, ReplyAttachment
+from hub.errors import Rejected, Unreachable, WindowClosed
+from hub.model import Address, Allowance, Draft, Receipt, Reply
+from outbound._wechat_family import FamilyMedia
 from outbound.wechat.answer import compose_answer
 from outbound.wechat.api import Api, Call, catalogue
 from outbound.wechat.check import WeChatChecker
 from outbound.wechat.compose import MEDIA_LIMITS, TEXT_LIMIT, Ways, budget, compose
-from outbound.wechat.errors import FILE_GONE, NOT_TYPING, judge
-from outbound.wechat.results import filled
+from outbound.wechat.errors import NOT_TYPING
 
 __all__ = ["MEDIA_LIMITS", "TEXT_LIMIT", "WeChatChecker", "WeChatMedia", "WeChatSender"]
 
@@ -56,14 +54,8 @@ class WeChatSender:
         if draft.only_in_answer:
             raise WindowClosed("it goes out in the answer to the customer's next message")
         if draft.role == "prepare":
-            return await self._upload(draft)
-        body = filled(draft.json, results)
-        try:
-            facts = await self._api.call(draft.method, draft.url, json=body, speaks=True)
-        except Rejected as error:
-            if error.external_code == FILE_GONE and body != draft.json:
-                raise Stale(error.detail, external_code=FILE_GONE) from error
-            raise
+            return await self._api.upload(draft)
+        facts = await self._api.say(draft, results)
         message_id = facts.get("msgid")
         return Receipt(
             status="sent",
@@ -85,57 +77,23 @@ class WeChatSender:
             return False
         return True
 
-    async def _upload(self, draft: Draft) -> Receipt:
-        attachment = msgspec.convert(draft.extra["attachment"], ReplyAttachment)
-        content = await self._tools.media.read(attachment)
-        media = (draft.form or {})["media"]
-        files = {"media": (media["filename"], content, media["content_type"])}
-        facts = await self._api.call(draft.method, draft.url, files=files, speaks=False)
-        if not facts.get("media_id"):
-            raise Unreachable("the answer to the upload has no media_id")
-        return Receipt(status="sent", results={draft.result or "media_id": facts["media_id"]})
 
-
-class WeChatMedia:
+class WeChatMedia(FamilyMedia):
     """Fetches what a customer sent; the platform keeps it for 3 days."""
 
     def __init__(self, account: Account[Any], tools: Tools) -> None:
         self._api = Api(account, tools)
         self._tools = tools
 
-    async def open(self, attachment: Attachment) -> AsyncIterator[bytes]:
-        """The file. A picture is also at a public address, for accounts that may not use the API.
-
-        Raises:
-            SendError: it cannot be had.
-        """
-        picture = attachment.source.get("pic_url")
-        try:
-            content = await self._by_id(str(attachment.source.get("media_id") or ""))
-        except (BadCredentials, Rejected):
-            if not picture:
-                raise
-            content = await self._by_url(str(picture))
-        yield content
-
     async def _by_id(self, media_id: str) -> bytes:
-        if not media_id:
-            raise Rejected("the message names no file")
         call: Call = catalogue().media.download(media_id)
         answer = await self._api.answer(call.method, call.url(self._api.base), speaks=False)
         if _is_file(answer):
             return answer.body
-        facts = judge(answer, self._tools.clock(), speaks=False)
+        facts = self._api.judge(answer, speaks=False)
         if not facts.get("video_url"):
             raise Unreachable("the answer is neither a file nor its address")
         return await self._by_url(str(facts["video_url"]))
-
-    async def _by_url(self, url: str) -> bytes:
-        answer = await self._tools.http("GET", url, timeout=60.0)
-        if answer.status != 200:
-            kind = Unreachable if answer.status >= 500 else Rejected
-            raise kind(f"HTTP {answer.status}", external_code=answer.status)
-        return answer.body
 
 
 def _is_file(answer: HttpAnswer) -> bool:

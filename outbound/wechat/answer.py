@@ -15,8 +15,8 @@ import msgspec
 
 from hub.errors import Unsupported, WindowClosed
 from hub.model import Draft, Link, Menu, Reply
+from outbound._wechat_family import filled_in
 from outbound.wechat.compose import TEXT_LIMIT, Card, Composer, Ways, article_of, menu_as_text
-from outbound.wechat.results import filled
 
 __all__ = ["ANSWER", "body_of", "compose_answer", "content_of"]
 
@@ -89,7 +89,7 @@ def content_of(drafts: Sequence[Draft], results: Mapping[str, Any]) -> Mapping[s
     Raises:
         Unsupported: they do not go into one answer.
     """
-    contents = [filled(draft.json, results) for draft in drafts if draft.only_in_answer]
+    contents = [filled_in(draft.json, results) for draft in drafts if draft.only_in_answer]
     if len(contents) < len(drafts) or not contents:
         raise Unsupported("this is no part of an answer")
     kinds = {content["MsgType"] for content in contents}

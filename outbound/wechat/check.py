@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from hub.channel import Account, Check, Tools
 from hub.errors import SendError
+from outbound._calls import callback_check
 from outbound.wechat.api import Api, Call
 
 __all__ = ["WeChatChecker"]
@@ -37,14 +38,11 @@ class WeChatChecker:
                 yield network
 
     def _callback(self, public_url: str | None) -> Check:
-        if not public_url:
-            advice = "set public_url under [hub] to the address that the platform can reach"
-            return Check(False, "callback URL", "unknown", advice)
-        secret = "/<intake_secret>" if self._settings.intake_secret else ""
-        url = f"{public_url.rstrip('/')}/in/{self._account.channel}/{self._account.name}{secret}"
         advice = f"paste it under {_WHERE} → URL; port 80 or 443"
-        usual = _port_is_usual(url) or _is_on_this_machine(self._settings.api_base)
-        return Check(usual, "callback URL", url, advice)
+        at_home = _is_on_this_machine(self._settings.api_base)
+        return callback_check(
+            self._account, public_url, advice, lambda url: _port_is_usual(url) or at_home
+        )
 
     def _secrets(self) -> Check:
         """Their lengths only: what is wrong in form is a mistake of the settings, told at the start."""

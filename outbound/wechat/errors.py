@@ -10,19 +10,11 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from hub.channel import HttpAnswer
-from hub.errors import (
-    Ambiguous,
-    BadCredentials,
-    RateLimited,
-    RecipientGone,
-    Rejected,
-    SendError,
-    Unreachable,
-    WindowClosed,
-)
+from hub.errors import BadCredentials, RateLimited, RecipientGone, Rejected, SendError, WindowClosed
 from hub.text import single_line
+from outbound._wechat_family import facts_in
 
-__all__ = ["ERRORS", "EXPIRED", "FILE_GONE", "NOT_TYPING", "error_of", "judge"]
+__all__ = ["ERRORS", "EXPIRED", "NOT_TYPING", "error_of", "judge"]
 
 # The token that we used is no longer good: fetch another, once.
 EXPIRED = frozenset(
@@ -33,9 +25,6 @@ EXPIRED = frozenset(
         42001,  # [D] access_token expired
     }
 )
-
-# The file that a message names is too old, or another account's.
-FILE_GONE = "40007"
 
 # Typing cannot be shown now: a bad command, nothing from the customer in 30 s, shown already.
 NOT_TYPING = frozenset({"45072", "45080", "45081"})
@@ -127,37 +116,5 @@ def _retry_after(code: int, now: datetime) -> float | None:
 
 
 def judge(answer: HttpAnswer, now: datetime, *, speaks: bool) -> Mapping[str, Any]:
-    """The facts in *answer*, which is a success; success is judged by the body.
-
-    *speaks*: the call says something to the customer, so a doubtful answer may mean that it did.
-
-    Raises:
-        SendError: it is none.
-    """
-    doubt = Ambiguous if speaks else Unreachable
-    if answer.status >= 500:
-        raise doubt(f"HTTP {answer.status}")
-    if answer.status == 429:
-        raise RateLimited("HTTP 429", retry_after=_seconds(answer.headers.get("retry-after")))
-    if answer.status >= 300:
-        refusal = BadCredentials if answer.status in (401, 403, 407) else Rejected
-        raise refusal(f"HTTP {answer.status}", external_code=answer.status)
-    facts, code = _facts(answer)
-    if facts is None or code is None:
-        raise doubt("the answer cannot be read")
-    if code != 0:
-        raise error_of(code, str(facts.get("errmsg", "")), now)
-    return facts
-
-
-def _seconds(value: str | None) -> float | None:
-    return float(value) if value and value.isascii() and value.isdigit() else None
-
-
-def _facts(answer: HttpAnswer) -> tuple[Mapping[str, Any] | None, int | None]:
-    """The body as JSON with its ``errcode``, which a success may lack."""
-    try:
-        facts = answer.json()
-        return (facts, int(facts.get("errcode", 0))) if isinstance(facts, dict) else (None, None)
-    except (ValueError, TypeError, RecursionError):
-        return None, None
+    """The facts in *answer*, which is a success; see :func:`outbound._wechat_family.facts_in`."""
+    return facts_in(answer, lambda code, text: error_of(code, text, now), speaks=speaks)

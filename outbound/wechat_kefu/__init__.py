@@ -10,16 +10,8 @@ from hub.channel import Account, Check, Tools
 from hub.errors import Rejected, SendError, Unreachable, WindowClosed
 from hub.model import Allowance, Draft, Receipt, Reply
 from outbound._wechat_parts import budget
-from outbound._wecom_api import (
-    MEDIA_LIMITS,
-    TEXT_LIMIT,
-    CorpApi,
-    CorpMedia,
-    advice_on,
-    checked_callback,
-    checked_credentials,
-    checked_secrets,
-)
+from outbound._wecom_api import MEDIA_LIMITS, TEXT_LIMIT, CorpApi, CorpMedia
+from outbound._wecom_check import advice_on, checked_callback, checked_credentials, checked_secrets
 from outbound.wechat_kefu.compose import STATE_GET, STATE_MOVE, Desk, compose, desk_of
 from outbound.wechat_kefu.errors import ERRORS, REPEATED, explained
 

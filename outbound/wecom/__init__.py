@@ -9,17 +9,8 @@ from typing import Any
 from hub.channel import Account, Check, Tools
 from hub.errors import RecipientGone, Rejected, SendError
 from hub.model import Allowance, Draft, Receipt, Reply
-from outbound._wecom_api import (
-    MEDIA_LIMITS,
-    TEXT_LIMIT,
-    CorpApi,
-    CorpMedia,
-    advice_on,
-    call_url,
-    checked_callback,
-    checked_credentials,
-    checked_secrets,
-)
+from outbound._wecom_api import MEDIA_LIMITS, TEXT_LIMIT, CorpApi, CorpMedia, call_url
+from outbound._wecom_check import advice_on, checked_callback, checked_credentials, checked_secrets
 from outbound.wecom.compose import Sending, compose
 from outbound.wecom.errors import ERRORS
 from outbound.wecom.pace import MemberPace
