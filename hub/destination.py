@@ -192,11 +192,17 @@ class Seen(Struct, frozen=True, kw_only=True):
 
 
 class Callback(Struct, frozen=True, kw_only=True):
-    """What a callback means. Not *proven*: it is a hint, and the ticket is read before anything is sent."""
+    """What a callback means. Not *proven*: it is a hint, and the ticket is read before anything is sent.
+
+    *more* is what one callback says of further tickets. *final*: no look at a ticket will tell its state
+    and assignee, so those of a proven callback count.
+    """
 
     seen: Seen | None
     proven: bool
     response: Response = Response()
+    more: tuple[Seen, ...] = ()
+    final: bool = False
 
 
 class Desk(Protocol):
@@ -222,6 +228,14 @@ class Desk(Protocol):
         """Give the ticket that state."""
         ...
 
+    async def assign(self, ticket: Ticket, assignee: str | None) -> None:
+        """Give the ticket to the agent with that id there; None: to nobody.
+
+        Raises:
+            Rejected: it knows no such agent.
+        """
+        ...
+
     async def tell(self, ticket: Ticket, told: Told) -> None:
         """Tell the agents what became of a reply of theirs, where it is worth telling."""
         ...
@@ -230,6 +244,9 @@ class Desk(Protocol):
         """The ticket that an ``open`` nobody answered has made; None: it made none.
 
         Without an id of the post: the ticket is there, and the post is not in it.
+
+        Raises:
+            Unknowable: this helpdesk cannot be asked; the same for ``find``.
         """
         ...
 

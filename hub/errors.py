@@ -23,6 +23,7 @@ __all__ = [
     "Rejected",
     "SendError",
     "Stale",
+    "Unknowable",
     "Unreachable",
     "Unsupported",
     "WindowClosed",
@@ -173,6 +174,12 @@ class Rejected(SendError):
     """The platform refused this message."""
 
     code = "rejected"
+
+
+class Unknowable(Rejected):
+    """Nobody can tell whether it is there already; it is not repeated unless a person replays it."""
+
+    code = "unknowable"
 
 
 class Stale(Rejected):

@@ -345,7 +345,9 @@ class Deliverer:
             await self._release(lane, outcome.retry_after_s)
             return
         tries = await refusals(self._core.db, head.id, sorted(FAULTS))
-        if tries >= TRIES:
+        if outcome.parks:
+            await self._park(lane, head, outcome.error)
+        elif tries >= TRIES:
             await self._park(lane, head, f"{outcome.error} {tries} times")
         else:
             await self._release(lane, BETWEEN_TRIES_S[tries])

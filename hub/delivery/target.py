@@ -11,7 +11,7 @@ import structlog
 
 from hub.core import Core
 from hub.destination import Courier, Event
-from hub.errors import Rejected, SendError, Unreachable, Unsupported
+from hub.errors import Rejected, SendError, Unknowable, Unreachable, Unsupported
 from hub.feed import with_order
 from hub.fetch import Fetcher
 from hub.ids import show_id, trace_parent
@@ -46,7 +46,10 @@ def probe_pause(probes: int, open_s: float) -> float:
 
 
 class Outcome(NamedTuple):
-    """What one request came to; *fault* says that it speaks of the destination, not the message."""
+    """What one request came to; *fault* says that it speaks of the destination, not the message.
+
+    *parks*: another try would tell nothing new.
+    """
 
     ok: bool
     fault: bool
@@ -55,6 +58,7 @@ class Outcome(NamedTuple):
     duration_ms: int
     answer: str | None = None
     retry_after_s: float | None = None
+    parks: bool = False
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
@@ -175,6 +179,8 @@ def _refusal(error: SendError, duration_ms: int) -> Outcome:
     text = error.detail or error.sentence
     if isinstance(error, Unsure):  # only this lane has to wait
         return Outcome(False, False, None, text, duration_ms, None, error.retry_after)
+    if isinstance(error, Unknowable):
+        return Outcome(False, False, 422, text, duration_ms, parks=True)
     if isinstance(error, Rejected | Unsupported):
         return Outcome(False, False, 422, text, duration_ms)
     status = {"bad_credentials": 401, "rate_limited": 429}.get(error.code)

@@ -30,9 +30,12 @@ __all__ = [
     "forget_hints",
     "forget_post",
     "insert_ticket",
+    "is_anothers",
     "keep_lane",
     "known_tickets",
+    "lock_ticket",
     "message_heard",
+    "note_assignee",
     "note_seen",
     "note_state",
     "own_refs",
@@ -61,7 +64,7 @@ async def case_row(db: Database, conversation_id: UUID) -> Any | None:
     """What a ticket's connector is told about the conversation."""
     rows = await db.fetch(
         "SELECT c.id, c.account, c.channel, c.address_scheme, c.address_scope, c.address_value, "
-        "c.is_group, c.queue, c.state, c.case_number, c.subject, t.name AS contact_name "
+        "c.is_group, c.queue, c.state, c.case_number, c.subject, c.assignee, t.name AS contact_name "
         "FROM conversations c LEFT JOIN contacts t ON t.id = c.contact_id WHERE c.id = $1",
         conversation_id,
     )
@@ -111,6 +114,40 @@ async def note_state(tx: Transaction | Database, destination: str, ref: str, sta
     await tx.fetch(
         "UPDATE tickets SET state = $3 WHERE destination = $1 AND ref = $2", destination, ref, state
     )
+
+
+async def note_assignee(
+    tx: Transaction | Database, destination: str, ref: str, assignee: str | None
+) -> None:
+    """The ticket is that agent's now, and both sides know it."""
+    await tx.fetch(
+        "UPDATE tickets SET assignee = $3 WHERE destination = $1 AND ref = $2",
+        destination,
+        ref,
+        assignee,
+    )
+
+
+async def is_anothers(db: Database, destination: str, conversation_id: UUID, assignee: str) -> bool:
+    """Whether another helpdesk has named the conversation's assignee: its ids are its own."""
+    rows = await db.fetch(
+        "SELECT 1 FROM tickets WHERE conversation_id = $2 AND destination <> $1 AND assignee = $3 LIMIT 1",
+        destination,
+        conversation_id,
+        assignee,
+    )
+    return bool(rows)
+
+
+async def lock_ticket(tx: Transaction, destination: str, ref: str) -> tuple[UUID, Ticket] | None:
+    """The ticket with that id and its conversation, locked; None: it is none of ours."""
+    rows = await tx.fetch(
+        "SELECT conversation_id, ref, facts, state, assignee FROM tickets "
+        "WHERE destination = $1 AND ref = $2 FOR UPDATE",
+        destination,
+        ref,
+    )
+    return (rows[0]["conversation_id"], _ticket(rows[0])) if rows else None
 
 
 async def keep_lane(db: Database, lane_id: int, epoch: int) -> bool:
@@ -417,13 +454,16 @@ async def note_seen(
     state: str | None,
     assignee: str | None,
 ) -> None:
-    """How far the ticket was read, and how it stands there."""
+    """How far the ticket was read, and how it stands there; an assignment that the hub made meanwhile
+    stays."""
     await tx.fetch(
-        "UPDATE tickets SET seen = GREATEST(seen, $3), state = COALESCE($4, state), assignee = $5 "
+        "UPDATE tickets SET seen = GREATEST(seen, $3), state = COALESCE($4, state), "
+        "assignee = CASE WHEN assignee IS NOT DISTINCT FROM $6 THEN $5 ELSE assignee END "
         "WHERE id = $1 AND epoch = $2",
         claimed.id,
         claimed.epoch,
         seen,
         state,
         assignee,
+        claimed.ticket.assignee,
     )

@@ -17,7 +17,7 @@ import structlog
 
 from hub.core import Core
 from hub.destination import Case, Post, PostFile, Ticket, Told
-from hub.errors import Ambiguous, Rejected, SendError
+from hub.errors import Ambiguous, Rejected, SendError, Unknowable, Unsupported
 from hub.failpoints import failpoint
 from hub.ids import read_id, show_id
 from hub.model import Address, Location
@@ -53,7 +53,13 @@ async def hand_over(core: Core, running: RunningDesk, lane: ClaimedLane, head: H
         SendError: the helpdesk did not take it; the narrowest class says whose fault it is.
     """
     body = msgspec.json.decode(head.body)
-    handing = _Handing(core, running, lane.conversation_id, show_id("evt", head.event_id))
+    handing = _Handing(
+        core,
+        running,
+        lane.conversation_id,
+        show_id("evt", head.event_id),
+        insists=head.replayed and head.tries == 0,
+    )
     try:
         async with asyncio.timeout(WITHIN_S), _renewing(core, lane):
             await handing.do(str(body["type"]), body["data"])
@@ -81,10 +87,19 @@ async def _renewing(core: Core, lane: ClaimedLane) -> AsyncIterator[None]:
 
 
 class _Handing:
-    """One event on its way into a ticket."""
+    """One event on its way into a ticket.
+
+    *insists*: a person has it replayed, so what nobody can look up is posted once more.
+    """
 
     def __init__(
-        self, core: Core, running: RunningDesk, conversation_id: UUID, event_id: str
+        self,
+        core: Core,
+        running: RunningDesk,
+        conversation_id: UUID,
+        event_id: str,
+        *,
+        insists: bool = False,
     ) -> None:
         self._core = core
         self._running = running
@@ -92,6 +107,7 @@ class _Handing:
         self._name = running.name
         self._conversation_id = conversation_id
         self._event_id = event_id
+        self._insists = insists
 
     async def do(self, kind: str, data: Mapping[str, Any]) -> None:
         """Each type of event has its own meaning; what has none here is left."""
@@ -126,7 +142,7 @@ class _Handing:
             if ticket.state == "resolved" and post.role == "contact":
                 await self._set_state(ticket, "open")
             return
-        await self._open(case, post)
+        await self._assign(await self._open(case, post))
 
     async def _post_of(self, message: Mapping[str, Any]) -> Post:
         own = read_id("msg", message["id"])
@@ -240,12 +256,33 @@ class _Handing:
         await self._finish([self._event_id], ticket, ref or "")
 
     async def _conversation(self, conversation: Mapping[str, Any], ticket: Ticket | None) -> None:
+        if ticket is None:
+            return
+        await self._assign(ticket)
         state = conversation["state"]
-        if ticket is None or ticket.state == state:
+        if ticket.state == state:
             return
         if state == "open" and self._running.on_reopen == "new_ticket":
             return  # the message that follows opens another
         await self._set_state(ticket, state)
+
+    async def _assign(self, ticket: Ticket) -> None:
+        """Give the ticket to whom the conversation is assigned now: an event may be older than what an
+        agent has done in the helpdesk since."""
+        row = await rows.case_row(self._core.db, self._conversation_id)
+        if row is None or row["assignee"] == ticket.assignee:
+            return
+        assignee: str | None = row["assignee"]
+        if assignee is not None and await rows.is_anothers(
+            self._core.db, self._name, self._conversation_id, assignee
+        ):
+            return
+        try:
+            await self._desk.assign(ticket, assignee)
+        except (Rejected, Unsupported) as error:
+            await self.note(ticket, f"Not assigned to {assignee or 'nobody'}: {error.reason}")
+            return
+        await rows.note_assignee(self._core.db, self._name, ticket.ref, assignee)
 
     async def _set_state(self, ticket: Ticket, state: Any) -> None:
         await self._desk.change(ticket, state)
@@ -260,13 +297,13 @@ class _Handing:
 
     # -- posting once --------------------------------------------------------------------------------
 
-    async def _open(self, case: Case, post: Post) -> None:
+    async def _open(self, case: Case, post: Post) -> Ticket:
         first = msgspec.structs.replace(post, files=())  # they follow, each once
         keys = [case.key, post.key]
         before = await self._begin(keys)
         made: tuple[Ticket, str | None] | None = None
         if case.key in before:
-            made = await self._desk.find_ticket(case, first)
+            made = await self._found_ticket(case, first, is_same=post.key in before)
             self._check_age(before[case.key], made)
         if made is None:
             try:
@@ -283,6 +320,21 @@ class _Handing:
             await rows.forget_post(self._core.db, self._name, [post.key])
         if ref is None or post.files:
             await self._add(ticket, post)
+        return ticket
+
+    async def _found_ticket(
+        self, case: Case, post: Post, *, is_same: bool
+    ) -> tuple[Ticket, str | None] | None:
+        """The ticket of a case that was begun before; *is_same*: by this very post.
+
+        Another message makes another ticket, where nobody can tell what became of the first.
+        """
+        try:
+            return await self._desk.find_ticket(case, post)
+        except Unknowable:
+            if is_same and not self._insists:
+                raise
+            return None
 
     async def _keep_ticket(self, case: Case, ticket: Ticket, keys: list[str], ref: str) -> None:
         async def work(tx: Transaction) -> None:
@@ -342,7 +394,12 @@ class _Handing:
 
     async def _found(self, ticket: Ticket, post: Post) -> str | None:
         """The post at the helpdesk, where nobody confirmed it; not one that another post is known to be."""
-        candidates = await self._desk.find(ticket, post)
+        try:
+            candidates = await self._desk.find(ticket, post)
+        except Unknowable:
+            if not self._insists:
+                raise
+            candidates = ()
         taken = await rows.own_refs(self._core.db, self._name, candidates)
         return next((ref for ref in candidates if ref not in taken), None)
 

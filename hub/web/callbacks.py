@@ -7,16 +7,25 @@ the poller.
 
 import hmac
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import unquote
 
 import structlog
 from aiohttp import web
 
 from hub.channel import IntakeRequest, NotAuthentic, NotRecognised, Response
+from hub.conversations import change
 from hub.core import Core
 from hub.destination import Callback, Seen
-from hub.store import AWAY
-from hub.store.tickets import ask_again, enter, own_refs
+from hub.store import AWAY, Transaction
+from hub.store.tickets import (
+    ask_again,
+    enter,
+    lock_ticket,
+    note_assignee,
+    note_state,
+    own_refs,
+)
 from hub.tickets import RunningDesk
 
 __all__ = ["MAX_CALLBACK_BYTES", "answer_callback", "find_desk"]
@@ -71,15 +80,40 @@ async def answer_callback(
 
 
 async def _keep(core: Core, destination: str, callback: Callback) -> None:
-    """Have the ticket looked at, and keep what the callback says; another's ticket is not our business."""
-    seen = callback.seen
-    if seen is None or not await ask_again(core.db, destination, seen.ticket):
-        return
-    if seen.items:
-        own = await own_refs(core.db, destination, [one.ref for one in seen.items])
-        states = [_state(callback, seen, index, own) for index in range(len(seen.items))]
-        await enter(core.db, destination, seen.ticket, seen.items, states, core.clock())
-    core.bells.ring("agents")
+    """Have tickets looked at, and keep what the callback says; another's ticket is not our business."""
+    for seen in filter(None, (callback.seen, *callback.more)):
+        if not await ask_again(core.db, destination, seen.ticket):
+            continue
+        if seen.items:
+            own = await own_refs(core.db, destination, [one.ref for one in seen.items])
+            states = [_state(callback, seen, index, own) for index in range(len(seen.items))]
+            await enter(core.db, destination, seen.ticket, seen.items, states, core.clock())
+        if callback.proven and callback.final:
+            await _take_over(core, destination, seen)
+        core.bells.ring("agents")
+
+
+async def _take_over(core: Core, destination: str, seen: Seen) -> None:
+    """The state and the assignee that a callback tells, where a look at the ticket would not."""
+
+    async def work(tx: Transaction) -> frozenset[str]:
+        found = await lock_ticket(tx, destination, seen.ticket)
+        if found is None:
+            return frozenset()
+        conversation_id, ticket = found
+        changes: dict[str, Any] = {}
+        if seen.state is not None and seen.state != ticket.state:
+            changes["state"] = seen.state
+            await note_state(tx, destination, seen.ticket, seen.state)
+        if seen.knows_assignee and seen.assignee != ticket.assignee:
+            changes["assignee"] = seen.assignee
+            await note_assignee(tx, destination, seen.ticket, seen.assignee)
+        if not changes:
+            return frozenset()
+        return await change(tx, core.settings, conversation_id, changes, core.clock())
+
+    if await core.db.transaction(work):
+        core.bells.ring("deliver")
 
 
 def _state(callback: Callback, seen: Seen, index: int, own: set[str]) -> str:

@@ -15,7 +15,7 @@ from hub.errors import (
     Unreachable,
 )
 
-__all__ = ["check_answer", "json_of"]
+__all__ = ["agent_id", "check_answer", "json_of"]
 
 _REFUSALS: Mapping[int, type[SendError]] = {
     401: BadCredentials,
@@ -64,3 +64,16 @@ def json_of(answer: HttpAnswer, *, writes: bool) -> Any:
     except msgspec.DecodeError as error:
         kind = Ambiguous if writes else Unreachable
         raise kind(f"the answer is no JSON: {_excerpt(answer.body)}") from error
+
+
+def agent_id(assignee: str) -> int:
+    """The assignee as a number, where helpdesks number their agents.
+
+    Raises:
+        Rejected: it is no such number.
+    """
+    if not (assignee.isascii() and assignee.isdigit() and len(assignee) < 18):
+        raise Rejected(
+            f"an assignee is the number of an agent here, and there is {assignee[:40]!r}"
+        )
+    return int(assignee)

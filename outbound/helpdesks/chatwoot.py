@@ -14,7 +14,7 @@ from hub.channel import HttpAnswer
 from hub.destination import Case, DeskTools, HeardFile, Post, State, Target, Ticket, Told
 from hub.errors import Ambiguous, RateLimited, Rejected, SendError, Unreachable
 from hub.model import Secret
-from outbound.helpdesks._answers import check_answer, json_of
+from outbound.helpdesks._answers import agent_id, check_answer, json_of
 from outbound.helpdesks._settings import (
     BaseUrl,
     CallbackSecret,
@@ -211,6 +211,15 @@ class ChatwootApi:
             return
         path = f"conversations/{ticket.ref}/toggle_status"
         check_answer(await self.call("POST", path, json={"status": _STATES[state]}), writes=False)
+
+    async def assign(self, ticket: Ticket, assignee: str | None) -> None:
+        """As :class:`hub.destination.Desk` says; an unknown agent would silently leave it to nobody."""
+        wanted = agent_id(assignee) if assignee is not None else None
+        path = f"conversations/{ticket.ref}/assignments"
+        answer = await self.call("POST", path, json={"assignee_id": wanted})
+        made = json_of(answer, writes=False)
+        if wanted is not None and (made or {}).get("id") != wanted:
+            raise Rejected(f"there is no agent with the id {wanted} in its account")
 
     async def tell(self, ticket: Ticket, told: Told) -> None:
         """The message's own status; a note for what Chatwoot has no status for."""

@@ -19,7 +19,7 @@ from hub.channel import HttpAnswer
 from hub.destination import Case, DeskTools, HeardFile, Post, PostFile, State, Target, Ticket, Told
 from hub.errors import Rejected, SendError
 from hub.model import Secret
-from outbound.helpdesks._answers import check_answer, json_of
+from outbound.helpdesks._answers import agent_id, check_answer, json_of
 from outbound.helpdesks._settings import (
     BaseUrl,
     CallbackSecret,
@@ -184,6 +184,11 @@ class DjangoHelpdeskApi:
             "new_status": status,
         }
         check_answer(await self.call("POST", "followups/", json=body), writes=False)
+
+    async def assign(self, ticket: Ticket, assignee: str | None) -> None:
+        """As :class:`hub.destination.Desk` says; this makes no entry there and calls nobody back."""
+        body = {"assigned_to": None if assignee is None else agent_id(assignee)}
+        check_answer(await self.call("PATCH", f"tickets/{ticket.ref}/", json=body), writes=False)
 
     async def tell(self, ticket: Ticket, told: Told) -> None:
         """A note where a reply did not simply go out."""

@@ -16,7 +16,7 @@ from hub.channel import HttpAnswer
 from hub.destination import Case, DeskTools, HeardFile, Post, State, Target, Ticket, Told
 from hub.errors import Rejected
 from hub.model import Secret
-from outbound.helpdesks._answers import check_answer, json_of
+from outbound.helpdesks._answers import agent_id, check_answer, json_of
 from outbound.helpdesks._settings import (
     BaseUrl,
     CallbackSecret,
@@ -123,6 +123,14 @@ class FreeScoutApi:
     async def change(self, ticket: Ticket, state: State) -> None:
         """As :class:`hub.destination.Desk` says."""
         body = {"byUser": self.settings.hub_user_id, "status": _STATUS[state]}
+        answer = await self.call("PUT", f"conversations/{ticket.ref}", json=body)
+        check_answer(answer, writes=False)
+
+    async def assign(self, ticket: Ticket, assignee: str | None) -> None:
+        """As :class:`hub.destination.Desk` says."""
+        if assignee is None:
+            raise Rejected("its API documents no way to assign a conversation to nobody")
+        body = {"byUser": self.settings.hub_user_id, "assignTo": agent_id(assignee)}
         answer = await self.call("PUT", f"conversations/{ticket.ref}", json=body)
         check_answer(answer, writes=False)
 

@@ -16,7 +16,7 @@ from hub.channel import HttpAnswer
 from hub.destination import Case, DeskTools, HeardFile, Post, State, Target, Ticket, Told
 from hub.errors import Ambiguous, Rejected, Unreachable
 from hub.model import Secret
-from outbound.helpdesks._answers import check_answer, json_of
+from outbound.helpdesks._answers import agent_id, check_answer, json_of
 from outbound.helpdesks._settings import (
     BaseUrl,
     CallbackSecret,
@@ -30,6 +30,9 @@ __all__ = ["OURS", "ZammadApi", "ZammadSettings"]
 
 OURS = "hub:m:"
 """How the subject of an article begins that the hub has written; Zammad keeps no id of ours."""
+
+NOBODY = 1
+"""The user that owns what nobody owns."""
 
 TITLE_LIMIT = 250
 _TOLD = {
@@ -140,6 +143,12 @@ class ZammadApi:
         name = self.settings.closed_state if state == "resolved" else self.settings.open_state
         path = f"tickets/{ticket.ref}"
         check_answer(await self.call("PUT", path, json={"state": name}), writes=False)
+
+    async def assign(self, ticket: Ticket, assignee: str | None) -> None:
+        """As :class:`hub.destination.Desk` says."""
+        owner = NOBODY if assignee is None else agent_id(assignee)
+        path = f"tickets/{ticket.ref}"
+        check_answer(await self.call("PUT", path, json={"owner_id": owner}), writes=False)
 
     async def tell(self, ticket: Ticket, told: Told) -> None:
         """An internal note where a reply did not simply go out."""

@@ -2,12 +2,15 @@
 
 import importlib.util
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+import msgspec
 import pytest
 
+from adapters.helpdesks._proof import Proof, proof_mistakes, prove
 from adapters.helpdesks.chatwoot import Chatwoot
 from adapters.helpdesks.django_helpdesk import DjangoHelpdesk
 from adapters.helpdesks.freescout import FreeScout
@@ -145,6 +148,71 @@ async def test_a_callback_gives_its_outcome(entry: dict[str, Any]) -> None:
         assert callback.seen.state == STATES[expect["status"]]
     if "assignee" in expect:
         assert callback.seen.assignee == expect["assignee"]
+
+
+PROOFS: dict[str, dict[str, Any]] = {
+    "zendesk": {
+        "place": "header:X-Zendesk-Webhook-Signature",
+        "over": "{timestamp}{body}",
+        "encoding": "base64",
+        "timestamp": "header:X-Zendesk-Webhook-Signature-Timestamp",
+        "time_format": "iso",
+    },
+    "qiyu": {
+        "place": "query:checksum",
+        "algorithm": "sha1",
+        "over": "{secret}{body_md5}{timestamp}",
+        "timestamp": "query:time",
+    },
+    "sobot": {
+        "place": "header:X-Log-Sign",
+        "algorithm": "md5",
+        "over": "company01{timestamp}{nonce}{secret}",
+        "timestamp": "header:X-Log-TimeStamp",
+        "time_format": "unix_ms",
+        "nonce": "header:X-Log-RandomCode",
+    },
+}
+AT = {
+    "zendesk": datetime(2026, 11, 21, 9, 31, 41, tzinfo=UTC),
+    "qiyu": datetime.fromtimestamp(1463725840, UTC),
+    "sobot": datetime.fromtimestamp(1763717501, UTC),
+}
+
+
+def signed(case: dict[str, Any], **changes: Any) -> IntakeRequest:
+    asked = case["request"]
+    values = {
+        "headers": {name.lower(): value for name, value in asked["headers"].items()},
+        "query": urlencode(asked["query"]),
+        "body": asked["body_raw"].encode(),
+        "received_at": AT[case["helpdesk"]],
+        **changes,
+    }
+    return IntakeRequest(method="POST", path="/in/http/desk/secret", **values)
+
+
+@pytest.mark.parametrize("entry", shared.entries(INDEX, "signature"))
+def test_a_signature_that_is_known_by_settings(entry: dict[str, Any]) -> None:
+    """Zendesk, Qiyu and Sobot: theirs is taken, and any other secret, time or (where signed) body is not."""
+    case = shared.read_json(f"{FOLDER}/{entry['file']}")
+    proof = Proof(secret=Secret(case["secret"]), **PROOFS[entry["helpdesk"]])
+    assert list(proof_mistakes(proof)) == []
+    prove(proof, signed(case))
+    changed = msgspec.structs.replace(proof, previous_secrets=(proof.secret,), secret=Secret("new"))
+    prove(changed, signed(case))
+    late = AT[entry["helpdesk"]] + timedelta(seconds=301)
+    wrong = [
+        (msgspec.structs.replace(proof, secret=Secret("another")), signed(case)),
+        (proof, signed(case, received_at=late)),
+        (proof, signed(case, headers={}, query="")),
+    ]
+    if proof.covers_body:
+        wrong.append((proof, signed(case, body=case["request"]["body_raw"].encode() + b" ")))
+    for one, request in wrong:
+        with pytest.raises(NotAuthentic):
+            prove(one, request)
+    assert proof.covers_body is (entry["helpdesk"] != "sobot")
 
 
 def test_text_that_poisons_a_template_is_escaped() -> None:

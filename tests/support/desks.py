@@ -6,16 +6,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 
+from hub import delivery
 from hub.agents import AgentService
+from hub.conversations import change
 from hub.core import Core
-from hub.delivery import Deliverer
+from hub.delivery import Deliverer, replay
 from hub.destination import Destination, Target
 from hub.media import Media
 from hub.model import Secret
 from hub.settings import DestinationPlan, Settings
+from hub.store import Transaction
 from hub.store.breakers import ensure_destinations
 from hub.web.app import make_app
 from hub.web.server import Listening, listen
@@ -96,6 +100,28 @@ class DeskWorld:
         )
         return [(row["text"], row["status"]) for row in rows]
 
+    async def assignees(self) -> list[str | None]:
+        rows = await self.core.db.fetch(
+            "SELECT assignee FROM conversations ORDER BY created_at, id"
+        )
+        return [row["assignee"] for row in rows]
+
+    async def assign(self, assignee: str | None) -> None:
+        """As the API does with every conversation."""
+        rows = await self.core.db.fetch("SELECT id FROM conversations")
+        for row in rows:
+
+            async def work(tx: Transaction, own: Any = row["id"]) -> frozenset[str]:
+                changes = {"assignee": assignee}
+                return await change(tx, self.core.settings, own, changes, self.core.clock())
+
+            await self.core.db.transaction(work)
+
+    async def replay(self) -> int:
+        """Every dead letter again, as an operator does it."""
+        rows = await self.core.db.fetch("SELECT id FROM deliveries WHERE state = 2")
+        return await replay(self.core, [row["id"] for row in rows])
+
     async def states(self) -> list[str]:
         rows = await self.core.db.fetch("SELECT state FROM conversations ORDER BY created_at, id")
         return [row["state"] for row in rows]
@@ -107,7 +133,10 @@ async def desk_world(
 ) -> AsyncIterator[DeskWorld]:
     """A hub with the helpdesks of *plans* on an account of the test channel."""
     given = settings or corekit.settings_for()
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch.object(delivery, "BETWEEN_TRIES_S", (0.0, 0.2, 0.2)),
+    ):
         hub = msgspec.structs.replace(given.hub, data_dir=folder, secret_key=Secret("k" * 40))
         chosen = given._replace(hub=hub, destinations={one.target.name: one for one in plans})
         async with corekit.opened(database_url, chosen) as core:
