@@ -406,7 +406,7 @@ class _Handing:
     def _check_age(self, begun: rows.Begun, found: Any) -> None:
         """Raises Unsure while a post that is not found may still be on its way."""
         left = UNSURE_TIMES * self._running.plan.timeout_s - begun.age_s
-        if found is None and left > 0:
+        if found is None and left > 0 and not self._insists:
             raise Unsure("a post was not answered; it may still come", retry_after=left)
 
     async def _begin(self, keys: list[str]) -> dict[str, rows.Begun]:
