@@ -21,10 +21,12 @@ from hub.replies.passive import await_reply
 from hub.replies.people import cancel, resend
 from hub.replies.request import AttachmentRequest, Author, ReplyRequest
 from hub.replies.service import ReplyService
+from hub.replies.together import Asked, Together, UnderKey
 
 __all__ = [
     "Accepted",
     "AccountRemoved",
+    "Asked",
     "AttachmentRequest",
     "Author",
     "Cancelled",
@@ -36,6 +38,8 @@ __all__ = [
     "Pace",
     "ReplyRequest",
     "ReplyService",
+    "Together",
+    "UnderKey",
     "UnknownMessage",
     "accept",
     "await_reply",

@@ -10,14 +10,15 @@ import msgspec
 from hub.core import Core
 from hub.errors import QuotaUsedUp, WindowClosed
 from hub.ids import new_id, read_id, show_id
-from hub.model import Address, Attachment, ConversationRef, Draft, Message, Participant, public_json
+from hub.model import Attachment, Draft
 from hub.outbox import raise_replies, tell, to_json
 from hub.replies.announcing import announce
 from hub.replies.composing import Outlet, Stored, compose, new_drafts, outlet_of
 from hub.replies.elsewhere import elsewhere, is_closed
 from hub.replies.errors import AccountRemoved, InvalidReply, free_again
+from hub.replies.making import Said
 from hub.replies.pace import Pace
-from hub.replies.request import Author, ReplyRequest, kind_of, readable
+from hub.replies.request import Author, ReplyRequest
 from hub.replies.restraint import restrain
 from hub.store import Transaction, outbox, quotas, replies
 
@@ -167,24 +168,9 @@ class _Making:
             self._place["id"]
         ] + 1
         error = closed.as_json() if closed else None
-        body = self._body(seq, drafts) | {
-            "status": status,
-            "status_at": self._now,
-            "error": error,
-        }
-        row = outbox.NewOutbound(
-            self._own,
-            self._place["id"],
-            seq,
-            self._place["account"],
-            self._place["channel"],
-            str(body["kind"]),
-            str(self._own),
-            to_json(body),
-            to_json(self._stored),
-            status,
-            to_json(error) if error else None,
-        )
+        said = Said(self._own, seq, self._place, self._stored, self._author, self._now)
+        body = said.body(drafts, self._files) | {"status": status, "error": error}
+        row = said.row(body, to_json(body))
         await outbox.insert_outbound(self._tx, [row], self._now)
         await outbox.insert_drafts(self._tx, new_drafts(self._own, drafts))
         told = row._asdict() | {"queue": self._place["queue"]}
@@ -231,51 +217,6 @@ class _Making:
             return False
         following = self._place["last_seq"] + 1
         return await replies.earlier_held(self._tx, self._place["id"], following)
-
-    def _body(self, seq: int, drafts: Sequence[Draft]) -> dict[str, Any]:
-        names = tuple(one.filename or one.kind for one in self._files)
-        message = Message(
-            channel=self._place["channel"],
-            account=self._place["account"],
-            direction="outbound",
-            kind=kind_of(self._request),
-            text=readable(self._request, names),
-            html=self._request.html,
-            subject=self._request.subject,
-            sender=Participant("agent", _agent(self._place, self._author), self._author.name),
-            conversation=ConversationRef(
-                show_id("cnv", self._place["id"]),
-                self._place["thread_key"],
-                self._place["is_group"],
-                self._place["queue"],
-            ),
-            dedupe_key=str(self._own),
-            sent_at=self._now,
-            id=show_id("msg", self._own),
-            seq=seq,
-            in_reply_to=self._request.in_reply_to,
-            attachments=self._files,
-            location=self._request.location,
-            extra=_extra(self._request, drafts),
-        )
-        return public_json(message)
-
-
-def _agent(place: Any, author: Author) -> Address:
-    return Address("hub", place["account"], author.name)
-
-
-def _extra(request: ReplyRequest, drafts: Sequence[Draft]) -> Mapping[str, Any]:
-    """What the common shape has no field for: menu, template, link, what was downgraded, and facts of
-    the calls (how many SMS each becomes)."""
-    marks = {"automatic": True} if request.automatic else {}
-    said = {"menu": request.menu, "template": request.template, "link": request.link}
-    extra: dict[str, Any] = marks | {
-        name: value for name, value in said.items() if value is not None
-    }
-    notes = [draft.note for draft in drafts if draft.note]
-    shown = [draft.shown for draft in drafts if draft.shown]
-    return extra | {name: told for name, told in (("notes", notes), ("drafts", shown)) if told}
 
 
 def _object(text: str) -> Mapping[str, Any]:

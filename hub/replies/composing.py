@@ -23,10 +23,12 @@ from hub.store.consents import withdrawn_at
 from hub.store.ledger import Reader
 
 __all__ = [
+    "Facts",
     "NotReady",
     "Outlet",
     "Stored",
     "compose",
+    "compose_by",
     "home_of",
     "new_drafts",
     "outlet_of",
@@ -103,24 +105,47 @@ async def compose(
         OptedOut: the customer's last word was that they do not want to be written to.
         NotReady: a file is not there yet; only with *wait_for_files*.
     """
-    await _check_consent(reader, place)
     files = await _files(reader, stored, wait_for_files=wait_for_files)
     known = await ledger.known(reader, [place["id"]]) if outlet.windowed else {}
-    reply = reply_of(place, stored, files, message_id, created_at)
+    lately: tuple[Any, ...] = ()
     if guarded := outlet.capabilities.drops_repeats_for:
-        since = now() - guarded
-        lately = await replies.said_lately(reader, place["id"], message_id, since)
-        decoded = tuple(map(msgspec.json.decode, lately))
-        reply = msgspec.structs.replace(reply, said_lately=decoded)
-    drafts = _composed(outlet, reply, known.get(place["id"], ()))
+        said = await replies.said_lately(reader, place["id"], message_id, now() - guarded)
+        lately = tuple(map(msgspec.json.decode, said))
+    withdrawn = await withdrawn_at(reader, place["account"], home_of(place))
+    facts = Facts(withdrawn, known.get(place["id"], ()), files, lately)
+    return compose_by(outlet, place, stored, facts, message_id, created_at)
+
+
+class Facts(NamedTuple):
+    """What composing looks at besides the reply and its conversation."""
+
+    withdrawn_at: datetime | None = None
+    allowances: Sequence[Allowance] = ()
+    files: tuple[ReplyAttachment, ...] = ()
+    said_lately: tuple[Any, ...] = ()
+
+
+def compose_by(
+    outlet: Outlet,
+    place: Any,
+    stored: Stored,
+    facts: Facts,
+    message_id: UUID,
+    created_at: datetime,
+) -> Sequence[Draft]:
+    """:func:`compose`, once all is known. Pure."""
+    _check_consent(facts.withdrawn_at, place)
+    reply = reply_of(place, stored, facts.files, message_id, created_at)
+    if facts.said_lately:
+        reply = msgspec.structs.replace(reply, said_lately=facts.said_lately)
+    drafts = _composed(outlet, reply, facts.allowances)
     if not any(draft.role == "say" for draft in drafts):
         raise Unsupported("there is nothing that this channel could say of it")
     return drafts
 
 
-async def _check_consent(reader: Reader, place: Any) -> None:
+def _check_consent(since: datetime | None, place: Any) -> None:
     """Whoever writes again after an opt-out is answered; nobody is written to against it."""
-    since = await withdrawn_at(reader, place["account"], home_of(place))
     wrote_at = place["last_inbound_at"]
     if since is not None and (wrote_at is None or wrote_at <= since):
         raise OptedOut(f"since {since:%Y-%m-%d %H:%M} UTC")

@@ -1,18 +1,46 @@
 """Requests made under a key, as rows."""
 
+import hashlib
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
 
 from hub.store.database import Transaction
 
-__all__ = ["TwinRuns", "keep_answer", "stored", "take_key"]
+__all__ = [
+    "Kept",
+    "TwinRuns",
+    "keep_answer",
+    "keep_answers",
+    "known_keys",
+    "lock_of",
+    "stored",
+    "take_key",
+]
 
 
 class TwinRuns(Exception):
     """Another request with the same key has not ended yet."""
+
+
+class Kept(NamedTuple):
+    """A request that has been answered under its key."""
+
+    token_id: UUID
+    key: str
+    request_sha256: str
+    answer: bytes
+
+
+def lock_of(token_id: UUID, key: str) -> int:
+    """The number of the advisory lock that whoever works under the key holds: a clash only waits."""
+    digest = hashlib.sha256(
+        b"idempotency\0" + token_id.bytes + key.encode("utf-8", "replace")
+    ).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
 
 
 async def take_key(
@@ -26,7 +54,7 @@ async def take_key(
 ) -> bool:
     """Make the key ours until the end of the transaction; False: it was used since *before*.
 
-    A twin that runs at this moment holds the row: this waits for its end, at most *wait_ms*.
+    A twin that runs at this moment holds its lock: this waits for its end, at most *wait_ms*.
 
     Raises:
         TwinRuns: it has not ended by then.
@@ -35,7 +63,8 @@ async def take_key(
     try:
         rows = await tx.fetch(
             "INSERT INTO idempotency_keys AS k (token_id, key, request_sha256, created_at) "
-            "VALUES ($1, $2, $3, $4) ON CONFLICT (token_id, key) DO UPDATE "
+            "SELECT $1, $2, $3, $4 FROM (SELECT pg_advisory_xact_lock($6)) l "
+            "ON CONFLICT (token_id, key) DO UPDATE "
             "SET request_sha256 = excluded.request_sha256, status = NULL, answer = NULL, "
             "created_at = excluded.created_at WHERE k.created_at < $5 RETURNING k.id",
             token_id,
@@ -43,6 +72,7 @@ async def take_key(
             request_sha256,
             now,
             before,
+            lock_of(token_id, key),
         )
     except asyncpg.LockNotAvailableError as error:
         raise TwinRuns from error
@@ -71,3 +101,35 @@ async def keep_answer(
         status,
         answer,
     )
+
+
+async def known_keys(tx: Transaction, wanted: Sequence[Any]) -> set[tuple[UUID, str]]:
+    """Which of *wanted* (with ``token_id`` and ``key``) were used before."""
+    if not wanted:
+        return set()
+    rows = await tx.fetch(
+        "SELECT k.token_id, k.key FROM unnest($1::uuid[], $2::text[]) AS u (token_id, key) "
+        "JOIN idempotency_keys k ON k.token_id = u.token_id AND k.key = u.key",
+        [one.token_id for one in wanted],
+        [one.key for one in wanted],
+    )
+    return {(row["token_id"], row["key"]) for row in rows}
+
+
+async def keep_answers(tx: Transaction, kept: Sequence[Kept], status: int, at: datetime) -> bool:
+    """Enter keys with their answers; False: one of them is known already, and all is to be undone.
+
+    The caller holds the locks of all of them.
+    """
+    if not kept:
+        return True
+    rows = await tx.fetch(
+        "INSERT INTO idempotency_keys (token_id, key, request_sha256, status, answer, created_at) "
+        "SELECT u.token, u.key, u.sha256, $5, u.answer, $6 "
+        "FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[]) AS u (token, key, sha256, answer) "
+        "ON CONFLICT (token_id, key) DO NOTHING RETURNING id",
+        *[list(column) for column in zip(*kept, strict=True)],
+        status,
+        at,
+    )
+    return len(rows) == len(kept)

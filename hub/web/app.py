@@ -13,6 +13,7 @@ from hub.apitokens import BadToken, Tokens
 from hub.channel import Emit
 from hub.core import Core
 from hub.listening import StoreEmit
+from hub.replies import Together
 from hub.seal import Sealer, secret_key
 from hub.web.api import ROUTES
 from hub.web.api.attachments import MAX_UPLOADS
@@ -119,6 +120,7 @@ def _serve_api(
         link_key=cache(lambda: _link_key(core)),
         uploads=asyncio.Semaphore(MAX_UPLOADS),
         routes=routes,
+        together=Together(core),
     )
     Endpoints(core, services, tokens, bodies).add_to(admin, routes)
     return routes

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from hub.apitokens import Caller, Scope
 from hub.core import Core
+from hub.replies import Together
 from hub.web.feedwatch import FeedWatch
 
 __all__ = ["Answer", "Call", "Nothing", "Route", "RouteTable", "Services"]
@@ -28,6 +29,7 @@ class Services:
     link_key: Callable[[], bytes]
     uploads: asyncio.Semaphore
     routes: "tuple[Route, ...]"
+    together: Together
 
 
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,10 +13,12 @@ from hub import idempotency
 from hub.errors import SendError
 from hub.replies import (
     Accepted,
+    Asked,
     Author,
     InvalidReply,
     NotNow,
     ReplyRequest,
+    UnderKey,
     UnknownMessage,
     accept,
     cancel,
@@ -171,6 +173,9 @@ async def send_message(call: Call[Nothing, ReplyRequest]) -> web.Response:
     """
     conversation = own_id("cnv", call.path["id"])
     author = Author(call.caller.name, call.caller.token_id)
+    asked = Asked(conversation, call.body, author, call.queues, _under_key(call))
+    if shown := await call.services.together.accept(asked):
+        return _answered(idempotency.Answer(202, shown))
 
     async def work(tx: Transaction) -> Accepted:
         found = await rows.lock_conversation(tx, call.queues, conversation)
@@ -201,6 +206,10 @@ async def said(
     if not answer.replayed:
         for one in accepted:
             one.ring(call.core)
+    return _answered(answer)
+
+
+def _answered(answer: idempotency.Answer) -> web.Response:
     headers = {**SECURITY_HEADERS}
     if answer.replayed:
         headers["Idempotency-Replayed"] = "true"
@@ -209,27 +218,28 @@ async def said(
     )
 
 
-async def _once(
-    call: Call[Any, Any], work: Callable[[Transaction], Awaitable[idempotency.Answer]]
-) -> idempotency.Answer:
-    db = call.core.db
+def _under_key(call: Call[Any, Any]) -> UnderKey | None:
+    """The key that the request is made under, and the hash of what it asks for."""
     keys = call.request.headers.getall("Idempotency-Key", [])
     if not keys:
-        return await db.transaction(work)
+        return None
     if len(keys) > 1 or not 0 < len(keys[0]) <= 255 or not keys[0].isprintable():
         raise Problem(400, "idempotency-key", "wants one Idempotency-Key of 1 to 255 characters")
     said = b"\n".join(
         (call.request.method.encode(), call.request.path.encode(), msgspec.json.encode(call.body))
     )
+    return UnderKey(call.caller.token_id, keys[0], hashlib.sha256(said).hexdigest())
+
+
+async def _once(
+    call: Call[Any, Any], work: Callable[[Transaction], Awaitable[idempotency.Answer]]
+) -> idempotency.Answer:
+    db = call.core.db
+    under = _under_key(call)
+    if under is None:
+        return await db.transaction(work)
     try:
-        return await idempotency.once(
-            db,
-            call.caller.token_id,
-            keys[0],
-            hashlib.sha256(said).hexdigest(),
-            work,
-            clock=call.core.clock,
-        )
+        return await idempotency.once(db, *under, work, clock=call.core.clock)
     except idempotency.IdempotencyMismatch as error:
         raise Problem(422, "idempotency-mismatch", error.sentence) from error
     except idempotency.StillRunning as error:

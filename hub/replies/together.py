@@ -1,0 +1,247 @@
+"""Taking replies in many at a time: what arrives while one transaction runs shares the next.
+
+Only plain ones go this way: words to a conversation that nobody else works on, with an open window,
+nothing held before them, and a channel that counts nothing. For all others :func:`accept` decides, in a
+transaction of their own; so does it for whatever would be refused.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import structlog
+
+from hub import ledger
+from hub.channel import Restrained
+from hub.core import Core
+from hub.errors import SendError
+from hub.ids import new_id
+from hub.model import Draft
+from hub.outbox import raise_replies, tell, to_json
+from hub.replies.composing import Facts, Outlet, Stored, compose_by, new_drafts, outlet_of
+from hub.replies.making import Said
+from hub.replies.request import Author, ReplyRequest
+from hub.store import AWAY, Transaction, accepting, idempotency, outbox
+
+__all__ = ["Asked", "Together", "UnderKey"]
+
+BATCH = 100
+AT_ONCE = 2
+"""Transactions at a time: one is on its way to the disk while the next is put together."""
+
+_log = structlog.get_logger("hub.replies")
+
+
+class UnderKey(NamedTuple):
+    """The idempotency key of a request, and the hash of what it says."""
+
+    token_id: UUID
+    key: str
+    request_sha256: str
+
+
+class Asked(NamedTuple):
+    """A reply that somebody wants said. *queues*: those that they may see; None for all."""
+
+    conversation_id: UUID
+    request: ReplyRequest
+    author: Author
+    queues: Sequence[str] | None
+    under: UnderKey | None
+
+
+class _Waiting(NamedTuple):
+    asked: Asked
+    shown: "asyncio.Future[bytes | None]"
+    lock: int | None
+
+
+class _Ready(NamedTuple):
+    """A reply that can be stored: *shown* is its message as JSON."""
+
+    waiting: _Waiting
+    row: outbox.NewOutbound
+    drafts: Sequence[Draft]
+    shown: str
+    queue: str
+
+
+class _KeyKnown(Exception):
+    """A key of the batch was used before."""
+
+
+class Together:
+    """Takes in the replies of one process."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._queue: list[_Waiting] = []
+        self._busy: set[object] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def accept(self, asked: Asked) -> bytes | None:
+        """The message as JSON once it is on disk with its calls; None: nothing was done, ask ``accept``.
+
+        Raises:
+            what ``AWAY`` lists: the database is away; nobody knows whether it was stored.
+        """
+        if not _is_plain(asked.request):
+            return None
+        under = asked.under
+        waiting = _Waiting(
+            asked,
+            asyncio.get_running_loop().create_future(),
+            idempotency.lock_of(under.token_id, under.key) if under else None,
+        )
+        self._queue.append(waiting)
+        self._go_on()
+        return await waiting.shown
+
+    def _go_on(self) -> None:
+        if len(self._tasks) < AT_ONCE and (batch := self._take()):
+            task = asyncio.create_task(self._work(batch), name="replies-together")
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._go_on()
+
+    def _take(self) -> list[_Waiting]:
+        """What can go now: one reply of a conversation at a time, one request under a key."""
+        batch: list[_Waiting] = []
+        left: list[_Waiting] = []
+        for one in self._queue:
+            if len(batch) == BATCH or self._busy & _marks(one):
+                left.append(one)
+            else:
+                self._busy |= _marks(one)
+                batch.append(one)
+        self._queue = left
+        return batch
+
+    async def _work(self, batch: Sequence[_Waiting]) -> None:
+        await asyncio.sleep(0)  # what has arrived at the same moment goes too
+        try:
+            await self._store(batch)
+        finally:
+            for one in batch:
+                self._busy -= _marks(one)
+                if not one.shown.done():
+                    one.shown.set_result(None)
+
+    async def _store(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            ready, rung = await self._core.db.transaction(lambda tx: self._enter(tx, batch))
+        except _KeyKnown:
+            return
+        except AWAY as error:
+            for one in batch:
+                if not one.shown.done():
+                    one.shown.set_exception(error)
+            return
+        except Exception as error:  # each finds out for itself
+            _log.error("not_together", error=repr(error), exc_info=True)
+            return
+        for made in ready:
+            if not made.waiting.shown.done():
+                made.waiting.shown.set_result(made.shown.encode())
+        if ready:
+            self._core.bells.ring("reply")
+        if rung:
+            self._core.bells.ring("deliver")
+
+    async def _enter(
+        self, tx: Transaction, batch: Sequence[_Waiting]
+    ) -> tuple[Sequence[_Ready], frozenset[str]]:
+        places = await accepting.lock_free(
+            tx, [one.asked.conversation_id for one in batch], [one.lock for one in batch]
+        )
+        ready = await self._ready(tx, {row["id"]: row for row in places}, batch)
+        if not ready:
+            return (), frozenset()
+        now = self._core.clock()
+        await outbox.next_seqs(tx, {one.row.conversation_id: 1 for one in ready}, now)
+        await outbox.insert_outbound(tx, [one.row for one in ready], now)
+        await outbox.insert_drafts(
+            tx, [draft for one in ready for draft in new_drafts(one.row.id, one.drafts)]
+        )
+        if not await idempotency.keep_answers(tx, list(_kept(ready)), 202, now):
+            raise _KeyKnown
+        told = [one.row._asdict() | {"queue": one.queue} for one in ready]
+        rung = await tell(tx, self._core.settings, told, now)
+        await raise_replies(tx, [(one.row.account, one.row.conversation_id) for one in ready])
+        return ready, rung
+
+    async def _ready(
+        self, tx: Transaction, places: Mapping[UUID, Any], batch: Sequence[_Waiting]
+    ) -> Sequence[_Ready]:
+        """Those of *batch* that are plain as things are now, once their conversations are locked."""
+        used = await idempotency.known_keys(
+            tx, [one.asked.under for one in batch if one.asked.under]
+        )
+        facts = {row["id"]: row for row in await accepting.facts_of(tx, list(places))}
+        known = await ledger.known(tx, places)
+        ready = []
+        for one in batch:
+            place = places.get(one.asked.conversation_id)
+            if place is None or facts[place["id"]]["held"] or _key(one) in used:
+                continue
+            withdrawn = facts[place["id"]]["withdrawn_at"]
+            if made := self._made(one, place, Facts(withdrawn, known.get(place["id"], ()))):
+                ready.append(made)
+        return ready
+
+    def _made(self, waiting: _Waiting, place: Any, facts: Facts) -> _Ready | None:
+        asked = waiting.asked
+        outlet = outlet_of(self._core, place["account"])
+        seen = asked.queues is None or place["queue"] in asked.queues
+        if not (place["ours"] and seen and outlet is not None and _counts_nothing(outlet)):
+            return None
+        now = self._core.clock()
+        said = Said(
+            new_id(), place["last_seq"] + 1, place, Stored(request=asked.request), asked.author, now
+        )
+        if not outlet.windowed:
+            facts = facts._replace(allowances=())
+        try:
+            drafts = compose_by(outlet, place, said.stored, facts, said.id, now)
+        except SendError:
+            return None
+        if any(draft.quotas for draft in drafts):
+            return None
+        body = said.body(drafts)
+        shown = to_json(body)
+        return _Ready(waiting, said.row(body, shown), drafts, shown, place["queue"])
+
+
+def _is_plain(request: ReplyRequest) -> bool:
+    """Whether *request* says something, and refers to nothing that has to be looked up."""
+    words = bool(request.text and request.text.strip())
+    return words and not (request.attachments or request.in_reply_to or request.template)
+
+
+def _counts_nothing(outlet: Outlet) -> bool:
+    """Whether nothing but the ledger decides what the account may say now."""
+    return not (
+        outlet.when_closed == "other"
+        or outlet.capabilities.drops_repeats_for
+        or isinstance(outlet.sender, Restrained)
+    )
+
+
+def _marks(waiting: _Waiting) -> set[object]:
+    marks: set[object] = {waiting.asked.conversation_id}
+    return marks if waiting.lock is None else marks | {waiting.lock}
+
+
+def _key(waiting: _Waiting) -> tuple[UUID, str] | None:
+    under = waiting.asked.under
+    return (under.token_id, under.key) if under else None
+
+
+def _kept(ready: Iterable[_Ready]) -> Iterable[idempotency.Kept]:
+    for one in ready:
+        if under := one.waiting.asked.under:
+            yield idempotency.Kept(*under, one.shown.encode())
