@@ -1,6 +1,7 @@
 """Machines answer one another for ever: how much is said to one contact, and by one account."""
 
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import structlog
@@ -9,9 +10,15 @@ from hub.channel import Restrained, Sender
 from hub.replies.errors import AnsweringMachine, TooManyAnswers
 from hub.store import Transaction, restraint
 
-__all__ = ["Paced", "keep_pace", "restrain"]
+__all__ = ["Paced", "is_restrained", "keep_pace", "restrain"]
 
 _log = structlog.get_logger("hub.replies")
+
+
+@cache
+def is_restrained(kind: type) -> bool:
+    """Whether senders of that *kind* have limits; asking a protocol takes its time."""
+    return issubclass(kind, Restrained)
 
 
 class Paced(Exception):

@@ -13,7 +13,6 @@ from uuid import UUID
 import structlog
 
 from hub import ledger
-from hub.channel import Restrained
 from hub.core import Core
 from hub.errors import SendError
 from hub.ids import new_id
@@ -22,6 +21,7 @@ from hub.outbox import raise_replies, tell, to_json
 from hub.replies.composing import Facts, Outlet, Stored, compose_by, new_drafts, outlet_of
 from hub.replies.making import Said
 from hub.replies.request import Author, ReplyRequest
+from hub.replies.restraint import is_restrained
 from hub.store import AWAY, Transaction, accepting, idempotency, outbox
 
 __all__ = ["Asked", "Together", "UnderKey"]
@@ -227,7 +227,7 @@ def _counts_nothing(outlet: Outlet) -> bool:
     return not (
         outlet.when_closed == "other"
         or outlet.capabilities.drops_repeats_for
-        or isinstance(outlet.sender, Restrained)
+        or is_restrained(type(outlet.sender))
     )
 
 

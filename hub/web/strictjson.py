@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -83,7 +84,7 @@ def _cleaned(value: Any, depth: int) -> Any:
 def _unknown(value: Any, made: Any, pointer: str) -> Iterator[str]:
     """Where *value* has fields that *made*, which was read from it, does not know."""
     if isinstance(made, Struct) and isinstance(value, dict):
-        known = {one.encode_name: one.name for one in msgspec.structs.fields(made)}
+        known = _names(type(made))
         for name, item in value.items():
             if name not in known:
                 yield f"{pointer}/{name}"
@@ -92,6 +93,12 @@ def _unknown(value: Any, made: Any, pointer: str) -> Iterator[str]:
     elif isinstance(made, list | tuple) and isinstance(value, list):
         for index, (item, one) in enumerate(zip(value, made, strict=False)):
             yield from _unknown(item, one, f"{pointer}/{index}")
+
+
+@cache
+def _names(kind: type[Struct]) -> Mapping[str, str]:
+    """The fields of *kind*: the name in JSON → the attribute."""
+    return {one.encode_name: one.name for one in msgspec.structs.fields(kind)}
 
 
 def _pointer(path: str) -> str:
@@ -113,7 +120,7 @@ def read_query(query: Mapping[str, str], kind: type[T]) -> T:
         Problem: 422 for an unknown, repeated or wrong parameter.
     """
     values: dict[str, str] = {}
-    known = {one.encode_name for one in msgspec.structs.fields(kind)}
+    known = _names(kind)
     for name, value in query.items():
         if name not in known:
             raise invalid("unknown parameter", parameter=clean(name)[:64])
