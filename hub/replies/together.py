@@ -26,9 +26,11 @@ from hub.store import AWAY, Transaction, accepting, idempotency, outbox
 
 __all__ = ["Asked", "Together", "UnderKey"]
 
-BATCH = 100
+BATCH = 32
 AT_ONCE = 2
-"""Transactions at a time: one is on its way to the disk while the next is put together."""
+"""Transactions at a time: while the database has one, the next is put together."""
+WORTH_ONE = 16
+"""So many replies that wait begin a transaction beside one that runs; fewer wait for its end."""
 
 _log = structlog.get_logger("hub.replies")
 
@@ -99,7 +101,10 @@ class Together:
         return await waiting.shown
 
     def _go_on(self) -> None:
-        if len(self._tasks) < AT_ONCE and (batch := self._take()):
+        wanted = WORTH_ONE if self._tasks else 1
+        if len(self._tasks) == AT_ONCE or len(self._queue) < wanted:
+            return
+        if batch := self._take():
             task = asyncio.create_task(self._work(batch), name="replies-together")
             self._tasks.add(task)
             task.add_done_callback(self._ended)
