@@ -143,12 +143,13 @@ async def api(database_url: str, settings: Settings | None = None) -> AsyncItera
     hub = msgspec.structs.replace(given.hub, data_dir=folder.name, secret_key=Secret("k" * 40))
     chosen = given._replace(hub=hub)
     with folder:
-        async with corekit.opened(database_url, chosen) as core, _served(core) as made:
+        async with corekit.opened(database_url, chosen) as core, served(core) as made:
             yield made
 
 
 @asynccontextmanager
-async def _served(core: Core) -> AsyncIterator[Api]:
+async def served(core: Core) -> AsyncIterator[Api]:
+    """The API of *core*; each call serves it anew, as another process would."""
     accounts: Any = {
         name: SimpleNamespace(
             plan=plan._replace(channel=CHANNEL),

@@ -6,6 +6,7 @@ transaction of their own; so does it for whatever would be refused.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -114,15 +115,18 @@ class Together:
         self._go_on()
 
     def _take(self) -> list[_Waiting]:
-        """What can go now: one reply of a conversation at a time, one request under a key."""
+        """What can go now: conversations and keys that no transaction under way has."""
         batch: list[_Waiting] = []
         left: list[_Waiting] = []
+        keys: set[int] = set()
         for one in self._queue:
-            if len(batch) == BATCH or self._busy & _marks(one):
+            if len(batch) == BATCH or self._busy & _marks(one) or one.lock in keys:
                 left.append(one)
             else:
-                self._busy |= _marks(one)
+                keys |= {one.lock} if one.lock is not None else set()
                 batch.append(one)
+        for one in batch:
+            self._busy |= _marks(one)
         self._queue = left
         return batch
 
@@ -163,11 +167,11 @@ class Together:
         places = await accepting.lock_free(
             tx, [one.asked.conversation_id for one in batch], [one.lock for one in batch]
         )
-        ready = await self._ready(tx, {row["id"]: row for row in places}, batch)
+        ready = await self._ready(tx, {(row["id"], row["key"]): row for row in places}, batch)
         if not ready:
             return (), frozenset()
         now = self._core.clock()
-        await outbox.next_seqs(tx, {one.row.conversation_id: 1 for one in ready}, now)
+        await outbox.next_seqs(tx, Counter(one.row.conversation_id for one in ready), now)
         await outbox.insert_outbound(tx, [one.row for one in ready], now)
         await outbox.insert_drafts(
             tx, [draft for one in ready for draft in new_drafts(one.row.id, one.drafts)]
@@ -180,34 +184,39 @@ class Together:
         return ready, rung
 
     async def _ready(
-        self, tx: Transaction, places: Mapping[UUID, Any], batch: Sequence[_Waiting]
+        self,
+        tx: Transaction,
+        places: Mapping[tuple[UUID, int | None], Any],
+        batch: Sequence[_Waiting],
     ) -> Sequence[_Ready]:
         """Those of *batch* that are plain as things are now, once their conversations are locked."""
+        locked = list({conversation for conversation, _ in places})
         used = await idempotency.known_keys(
             tx, [one.asked.under for one in batch if one.asked.under]
         )
-        facts = {row["id"]: row for row in await accepting.facts_of(tx, list(places))}
-        known = await ledger.known(tx, places)
+        facts = {row["id"]: row for row in await accepting.facts_of(tx, locked)}
+        known = await ledger.known(tx, locked)
+        last = {place["id"]: place["last_seq"] for place in places.values()}
         ready = []
         for one in batch:
-            place = places.get(one.asked.conversation_id)
+            place = places.get((one.asked.conversation_id, one.lock))
             if place is None or facts[place["id"]]["held"] or _key(one) in used:
                 continue
             withdrawn = facts[place["id"]]["withdrawn_at"]
-            if made := self._made(one, place, Facts(withdrawn, known.get(place["id"], ()))):
+            about = Facts(withdrawn, known.get(place["id"], ()))
+            if made := self._made(one, place, last[place["id"]] + 1, about):
+                last[place["id"]] += 1
                 ready.append(made)
         return ready
 
-    def _made(self, waiting: _Waiting, place: Any, facts: Facts) -> _Ready | None:
+    def _made(self, waiting: _Waiting, place: Any, seq: int, facts: Facts) -> _Ready | None:
         asked = waiting.asked
         outlet = outlet_of(self._core, place["account"])
         seen = asked.queues is None or place["queue"] in asked.queues
         if not (place["ours"] and seen and outlet is not None and _counts_nothing(outlet)):
             return None
         now = self._core.clock()
-        said = Said(
-            new_id(), place["last_seq"] + 1, place, Stored(request=asked.request), asked.author, now
-        )
+        said = Said(new_id(), seq, place, Stored(request=asked.request), asked.author, now)
         if not outlet.windowed:
             facts = facts._replace(allowances=())
         try:

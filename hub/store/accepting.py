@@ -14,11 +14,11 @@ async def lock_free(
 ) -> list[Any]:
     """Lock those of *conversations* that nobody else has locked; never waits.
 
-    *keys* are the locks of the idempotency keys that go with them. Returns each conversation's row, with
-    ``ours``: whether nobody else works under its key.
+    One may be named several times. *keys* are the locks of the idempotency keys that go with them. Returns
+    the conversation's row for each, with ``key`` and ``ours``: whether nobody else works under that key.
     """
     return await tx.fetch(
-        "SELECT c.*, u.key IS NULL OR pg_try_advisory_xact_lock(u.key) AS ours "
+        "SELECT c.*, u.key, u.key IS NULL OR pg_try_advisory_xact_lock(u.key) AS ours "
         "FROM unnest($1::uuid[], $2::bigint[]) AS u (id, key) JOIN conversations c ON c.id = u.id "
         "ORDER BY c.id FOR UPDATE OF c SKIP LOCKED",
         conversations,
