@@ -12,7 +12,7 @@ from hub.settings import Settings
 from hub.store import Transaction
 from hub.store import feed as rows
 
-__all__ = ["NewEvent", "publish", "with_order"]
+__all__ = ["NewEvent", "Prepared", "prepare", "publish", "with_order"]
 
 
 class NewEvent(NamedTuple):
@@ -40,6 +40,26 @@ def _lane_of(event: NewEvent) -> UUID:
     return event.conversation_id or uuid5(NAMESPACE_URL, f"hub:account:{event.account}")
 
 
+class Prepared(NamedTuple):
+    """Events on their way into the feed, in order: their ids and bodies, and who takes them."""
+
+    ids: Sequence[UUID]
+    bodies: Sequence[bytes]
+    addressed: Sequence[rows.Addressed]
+
+
+def prepare(settings: Settings, events: Sequence[NewEvent], at: datetime) -> Prepared:
+    """What storing *events* needs."""
+    ids = [new_id() for _ in events]
+    addressed = [
+        rows.Addressed(name, _lane_of(event), event_id)
+        for event, event_id in zip(events, ids, strict=True)
+        for name, plan in settings.destinations.items()
+        if plan.takes(event.queue, event.type)
+    ]
+    return Prepared(ids, [_encode(event, at) for event in events], addressed)
+
+
 async def publish(
     tx: Transaction, settings: Settings, events: Sequence[NewEvent], at: datetime
 ) -> frozenset[str]:
@@ -49,13 +69,6 @@ async def publish(
     """
     if not events:
         return frozenset()
-    ids = [new_id() for _ in events]
-    addressed = [
-        rows.Addressed(name, _lane_of(event), event_id)
-        for event, event_id in zip(events, ids, strict=True)
-        for name, plan in settings.destinations.items()
-        if plan.takes(event.queue, event.type)
-    ]
-    bodies = [_encode(event, at) for event in events]
-    await rows.publish_events(tx, ids, events, bodies, addressed, at)
-    return frozenset(one.destination for one in addressed)
+    made = prepare(settings, events, at)
+    await rows.publish_events(tx, made.ids, events, made.bodies, made.addressed, at)
+    return frozenset(one.destination for one in made.addressed)

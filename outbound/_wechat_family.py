@@ -5,6 +5,7 @@ A token in the query, an ``errcode`` in the body of HTTP 200, files by ``media_i
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Set
+from functools import lru_cache
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -37,7 +38,12 @@ Files = Mapping[str, tuple[str, bytes, str]]
 
 def call_url(api_base: str, path: str, params: Mapping[str, str]) -> str:
     """Where the call *path* (below ``/cgi-bin/``) goes, the token hidden."""
-    query = urlencode({"access_token": HIDDEN, **params}, safe="*")
+    return _call_url(api_base, path, tuple(params.items()))
+
+
+@lru_cache(maxsize=256)
+def _call_url(api_base: str, path: str, params: tuple[tuple[str, str], ...]) -> str:
+    query = urlencode({"access_token": HIDDEN, **dict(params)}, safe="*")
     return f"{api_base.rstrip('/')}/cgi-bin/{path}?{query}"
 
 

@@ -16,7 +16,7 @@ from hub.ids import new_id, show_id
 from hub.model import Address, ConversationRef, Draft, Message, Participant, public_json
 from hub.outbox.encoding import to_json
 from hub.outbox.receipts import apply_early, apply_receipts
-from hub.outbox.telling import Change, change_status, raise_replies, tell
+from hub.outbox.telling import Change, change_status, raise_replies, status_event, tell
 from hub.settings import Settings
 from hub.store import Transaction
 from hub.store import outbox as rows
@@ -32,6 +32,7 @@ __all__ = [
     "queue_urgent",
     "raise_replies",
     "release_held",
+    "status_event",
     "tell",
     "to_json",
 ]

@@ -15,7 +15,7 @@ from hub.store import Transaction
 from hub.store import outbox as rows
 from hub.store.feed import raise_wanted
 
-__all__ = ["Change", "change_status", "raise_replies", "tell"]
+__all__ = ["Change", "change_status", "raise_replies", "status_event", "tell"]
 
 
 class Change(NamedTuple):
@@ -55,18 +55,19 @@ async def tell(
     tx: Transaction, settings: Settings, messages: Iterable[Any], at: datetime
 ) -> frozenset[str]:
     """Publish ``message.status`` for rows with id, account, queue, conversation_id and body."""
-    events = [
-        feed.NewEvent(
-            "message.status",
-            {"message": msgspec.Raw(row["body"].encode())},
-            row["account"],
-            row["queue"],
-            row["conversation_id"],
-            row["id"],
-        )
-        for row in messages
-    ]
-    return await feed.publish(tx, settings, events, at)
+    return await feed.publish(tx, settings, [status_event(row) for row in messages], at)
+
+
+def status_event(row: Any) -> feed.NewEvent:
+    """``message.status`` of a row with id, account, queue, conversation_id and body."""
+    return feed.NewEvent(
+        "message.status",
+        {"message": msgspec.Raw(row["body"].encode())},
+        row["account"],
+        row["queue"],
+        row["conversation_id"],
+        row["id"],
+    )
 
 
 async def raise_replies(

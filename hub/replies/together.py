@@ -6,19 +6,18 @@ transaction of their own; so does it for whatever would be refused.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
 
-from hub import ledger
+from hub import feed, ledger
 from hub.core import Core
 from hub.errors import SendError
 from hub.ids import new_id
 from hub.model import Draft
-from hub.outbox import raise_replies, tell, to_json
+from hub.outbox import status_event, to_json
 from hub.replies.composing import Facts, Outlet, Stored, compose_by, new_drafts, outlet_of
 from hub.replies.making import Said
 from hub.replies.request import Author, ReplyRequest
@@ -164,24 +163,25 @@ class Together:
     async def _enter(
         self, tx: Transaction, batch: Sequence[_Waiting]
     ) -> tuple[Sequence[_Ready], frozenset[str]]:
-        places = await accepting.lock_free(
-            tx, [one.asked.conversation_id for one in batch], [one.lock for one in batch]
-        )
-        ready = await self._ready(tx, {(row["id"], row["key"]): row for row in places}, batch)
+        places = await accepting.lock_free(tx, [_asking(one) for one in batch])
+        ready = await self._ready(tx, {(row["id"], row["lock"]): row for row in places}, batch)
         if not ready:
             return (), frozenset()
         now = self._core.clock()
-        await outbox.next_seqs(tx, Counter(one.row.conversation_id for one in ready), now)
-        await outbox.insert_outbound(tx, [one.row for one in ready], now)
-        await outbox.insert_drafts(
-            tx, [draft for one in ready for draft in new_drafts(one.row.id, one.drafts)]
+        told = [status_event(one.row._asdict() | {"queue": one.queue}) for one in ready]
+        events = feed.prepare(self._core.settings, told, now)
+        stored = await accepting.store(
+            tx,
+            [_new(*one) for one in zip(ready, events.ids, events.bodies, strict=True)],
+            [draft for one in ready for draft in new_drafts(one.row.id, one.drafts)],
+            [(one.row.account, one.row.conversation_id) for one in ready],
+            events.addressed,
+            list(_kept(ready)),
+            now,
         )
-        if not await idempotency.keep_answers(tx, list(_kept(ready)), 202, now):
+        if not stored:
             raise _KeyKnown
-        told = [one.row._asdict() | {"queue": one.queue} for one in ready]
-        rung = await tell(tx, self._core.settings, told, now)
-        await raise_replies(tx, [(one.row.account, one.row.conversation_id) for one in ready])
-        return ready, rung
+        return ready, frozenset(one.destination for one in events.addressed)
 
     async def _ready(
         self,
@@ -190,17 +190,13 @@ class Together:
         batch: Sequence[_Waiting],
     ) -> Sequence[_Ready]:
         """Those of *batch* that are plain as things are now, once their conversations are locked."""
-        locked = list({conversation for conversation, _ in places})
-        used = await idempotency.known_keys(
-            tx, [one.asked.under for one in batch if one.asked.under]
-        )
-        facts = {row["id"]: row for row in await accepting.facts_of(tx, locked)}
-        known = await ledger.known(tx, locked)
         last = {place["id"]: place["last_seq"] for place in places.values()}
+        facts = {row["id"]: row for row in await accepting.facts_of(tx, list(last))}
+        known = await ledger.known(tx, last)
         ready = []
         for one in batch:
             place = places.get((one.asked.conversation_id, one.lock))
-            if place is None or facts[place["id"]]["held"] or _key(one) in used:
+            if place is None or place["used"] or facts[place["id"]]["held"]:
                 continue
             withdrawn = facts[place["id"]]["withdrawn_at"]
             about = Facts(withdrawn, known.get(place["id"], ()))
@@ -250,9 +246,20 @@ def _marks(waiting: _Waiting) -> set[object]:
     return marks if waiting.lock is None else marks | {waiting.lock}
 
 
-def _key(waiting: _Waiting) -> tuple[UUID, str] | None:
-    under = waiting.asked.under
-    return (under.token_id, under.key) if under else None
+def _asking(waiting: _Waiting) -> accepting.Asking:
+    asked = waiting.asked
+    if asked.under is None:
+        return accepting.Asking(asked.conversation_id)
+    return accepting.Asking(
+        asked.conversation_id, asked.under.token_id, asked.under.key, waiting.lock
+    )
+
+
+def _new(ready: _Ready, event_id: UUID, event_body: bytes) -> accepting.NewReply:
+    row = ready.row
+    return accepting.NewReply(
+        row.id, row.conversation_id, row.seq, row.kind, row.body, row.context, event_id, event_body
+    )
 
 
 def _kept(ready: Iterable[_Ready]) -> Iterable[idempotency.Kept]:

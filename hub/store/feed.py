@@ -9,7 +9,7 @@ from uuid import UUID
 from hub.ids import new_id
 from hub.store.database import Transaction
 
-__all__ = ["Addressed", "publish_events", "raise_wanted"]
+__all__ = ["Addressed", "lane_columns", "places_behind", "publish_events", "raise_wanted"]
 
 
 class _Event(Protocol):
@@ -84,12 +84,13 @@ async def publish_events(
         [one.destination for one in addressed],
         [one.conversation_id for one in addressed],
         [one.event_id for one in addressed],
-        _behind(addressed, counts),
+        places_behind(addressed),
     )
 
 
-def _behind(addressed: Sequence[Addressed], counts: Mapping[tuple[str, UUID], int]) -> list[int]:
-    left = dict(counts)
+def places_behind(addressed: Sequence[Addressed]) -> list[int]:
+    """How many of *addressed* come after each in its lane."""
+    left = Counter((one.destination, one.conversation_id) for one in addressed)
     behind = []
     for one in addressed:
         left[one.destination, one.conversation_id] -= 1
@@ -107,3 +108,18 @@ def _wanted(
 ) -> tuple[str, list[str], list[UUID], list[int]]:
     keys = sorted(counts, key=lambda key: (key[0], key[1].bytes))  # the global order of locks
     return kind, [key[0] for key in keys], [key[1] for key in keys], [counts[key] for key in keys]
+
+
+def lane_columns(
+    addressed: Sequence[Addressed], replies: Sequence[tuple[str, UUID]]
+) -> tuple[list[str], list[str], list[UUID], list[int]]:
+    """Lanes of both kinds to raise, in the global order of locks: kinds, targets, conversations, counts.
+
+    *replies* are (account, conversation) pairs.
+    """
+    deliver = _wanted(
+        "deliver", Counter((one.destination, one.conversation_id) for one in addressed)
+    )
+    reply = _wanted("reply", Counter(replies))
+    kinds = [deliver[0]] * len(deliver[1]) + [reply[0]] * len(reply[1])
+    return kinds, deliver[1] + reply[1], deliver[2] + reply[2], deliver[3] + reply[3]

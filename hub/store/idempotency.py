@@ -1,7 +1,6 @@
 """Requests made under a key, as rows."""
 
 import hashlib
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,8 +13,6 @@ __all__ = [
     "Kept",
     "TwinRuns",
     "keep_answer",
-    "keep_answers",
-    "known_keys",
     "lock_of",
     "stored",
     "take_key",
@@ -101,35 +98,3 @@ async def keep_answer(
         status,
         answer,
     )
-
-
-async def known_keys(tx: Transaction, wanted: Sequence[Any]) -> set[tuple[UUID, str]]:
-    """Which of *wanted* (with ``token_id`` and ``key``) were used before."""
-    if not wanted:
-        return set()
-    rows = await tx.fetch(
-        "SELECT k.token_id, k.key FROM unnest($1::uuid[], $2::text[]) AS u (token_id, key) "
-        "JOIN idempotency_keys k ON k.token_id = u.token_id AND k.key = u.key",
-        [one.token_id for one in wanted],
-        [one.key for one in wanted],
-    )
-    return {(row["token_id"], row["key"]) for row in rows}
-
-
-async def keep_answers(tx: Transaction, kept: Sequence[Kept], status: int, at: datetime) -> bool:
-    """Enter keys with their answers; False: one of them is known already, and all is to be undone.
-
-    The caller holds the locks of all of them.
-    """
-    if not kept:
-        return True
-    rows = await tx.fetch(
-        "INSERT INTO idempotency_keys (token_id, key, request_sha256, status, answer, created_at) "
-        "SELECT u.token, u.key, u.sha256, $5, u.answer, $6 "
-        "FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[]) AS u (token, key, sha256, answer) "
-        "ON CONFLICT (token_id, key) DO NOTHING RETURNING id",
-        *[list(column) for column in zip(*kept, strict=True)],
-        status,
-        at,
-    )
-    return len(rows) == len(kept)

@@ -115,6 +115,7 @@ async def replies(ground: Ground, seconds: float) -> Figures:
             "replies_ratios": [round(one, 3) for one in ratios],
             "replies_p99_ms": round(statistics.median(p99), 1),
             "replies_cpu_s": usage.spent(),
+            "replies_counted": [one.answered for one in sides],
         }
 
 
