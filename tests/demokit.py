@@ -1,6 +1,5 @@
 """The whole demo in this process: every platform, a hub with web and worker, and the helpdesk."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,18 +8,14 @@ from typing import Any
 
 import pytest
 
-from hub import apitokens, replies, worker
+from hub import apitokens
 from hub.core import Core
-from hub.intake import Committer
-from hub.replies import Pace
-from hub.running import opened
-from hub.web.app import make_app, serve
 from sandbox.demo import Demo, DemoPorts, DemoSecrets
 from sandbox.helpdesk import PEOPLE
 from sandbox.phones import App
 from tests.corekit import eventually
+from tests.hubkit import alone, running
 
-PACE = Pace(poll_s=0.05, retries_s=(0.05, 0.1, 0.2), sweep_s=0.2, stopped_s=0.3)
 LIN = PEOPLE[0]
 SERVICES = ("ingest", "deliver", "reply", "listen")
 
@@ -94,9 +89,7 @@ async def running_stage(
     folder: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Stage]:
     """Start the demo, then a hub with its settings."""
-    monkeypatch.setenv("DATABASE_URL", url)
-    monkeypatch.delenv("REDIS_URL", raising=False)
-    monkeypatch.setattr(worker, "ReplyService", lambda core: replies.ReplyService(core, PACE))
+    alone(monkeypatch, url)
     ports = DemoPorts()
     demo = Demo(f"http://127.0.0.1:{ports['hub']}", ports, DemoSecrets())
     config = folder / "hub.toml"
@@ -104,29 +97,9 @@ async def running_stage(
     config.write_text(demo.settings_toml().replace("[hub]\n", here))
     await demo.start()
     try:
-        async with opened(config, "test") as core, _served(core):
+        async with running(config, SERVICES) as (core, _port):
             token = (await apitokens.create(core.db, "t", scopes=apitokens.SCOPES)).token
             await demo.join(token)
             yield Stage(demo, core)
     finally:
         await demo.stop()
-
-
-@asynccontextmanager
-async def _served(core: Core) -> AsyncIterator[None]:
-    committer = Committer(core.db, core.bells, max_events=1000, max_bytes=1 << 20, wait_s=1.0)
-    await committer.start()
-    (server,) = await serve(core, make_app(core, committer))
-    stop = asyncio.Event()
-    work = asyncio.create_task(worker.run(core, SERVICES, _stopped(stop)))
-    try:
-        yield
-    finally:
-        stop.set()
-        await work
-        await server.stop()
-        await committer.stop()
-
-
-async def _stopped(stop: asyncio.Event) -> None:
-    await stop.wait()
