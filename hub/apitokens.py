@@ -18,6 +18,7 @@ from msgspec import Struct
 from hub.core import now
 from hub.errors import HubError
 from hub.ids import new_id, read_id, show_id
+from hub.rates import Bucket
 from hub.store import Database
 from hub.store.tokens import (
     TokenRow,
@@ -30,9 +31,9 @@ from hub.store.tokens import (
 
 __all__ = [
     "ALL_QUEUES",
+    "MAX_RATE",
     "SCOPES",
     "BadToken",
-    "Bucket",
     "Caller",
     "Made",
     "NotLookedUp",
@@ -48,11 +49,12 @@ Scope = Literal["read", "reply", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 ALL_QUEUES: Final = "*"
 
+MAX_RATE: Final = 100_000.0
+
 _PREFIX = "hub_live_"
 _CACHED_S = 5.0
 _CACHED_TOKENS = 1000
 _TOUCH_EVERY = timedelta(minutes=1)
-_RATE, _BURST = 100.0, 200.0
 _MISSES_RATE, _MISSES_BURST = 20.0, 100.0
 
 
@@ -65,12 +67,13 @@ class NotLookedUp(BadToken):
 
 
 class Caller(Struct, frozen=True):
-    """Who calls: *queues* None means all of them."""
+    """Who calls: *queues* None means all of them; *requests_per_s* None: as often as the hub's others."""
 
     token_id: UUID
     name: str
     scopes: frozenset[str]
     queues: tuple[str, ...] | None
+    requests_per_s: float | None = None
 
     def may(self, scope: Scope) -> bool:
         """Whether the token has *scope*."""
@@ -90,6 +93,7 @@ class TokenFacts(Struct, frozen=True, kw_only=True):
     queues: tuple[str, ...]
     state: Literal["active", "expired", "revoked"]
     created_at: datetime
+    requests_per_s: float | None = None
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
@@ -125,6 +129,7 @@ def _facts(row: TokenRow) -> TokenFacts:
         queues=row.queues,
         state=state,
         created_at=row.created_at,
+        requests_per_s=row.requests_per_s,
         expires_at=row.expires_at,
         last_used_at=row.last_used_at,
         revoked_at=row.revoked_at,
@@ -137,23 +142,34 @@ async def create(
     *,
     scopes: Iterable[str] = ("read", "reply"),
     queues: Iterable[str] = (ALL_QUEUES,),
+    requests_per_s: float | None = None,
     expires_at: datetime | None = None,
     at: datetime | None = None,
 ) -> Made:
-    """Make a token.
+    """Make a token; *requests_per_s* None: as often as the hub's others, 0: as often as it likes.
 
     Raises:
-        ValueError: an unknown scope, no scope or no queue.
+        ValueError: an unknown scope, no scope or no queue, a rate below nothing.
     """
     wanted, lines = sorted(set(scopes)), sorted(set(queues))
     if unknown := set(wanted) - set(SCOPES):
         raise ValueError(f"found scope {', '.join(sorted(unknown))}; known are {', '.join(SCOPES)}")
     if not wanted or not lines:
         raise ValueError("a token has at least one scope and one queue")
+    if requests_per_s is not None and not 0 <= requests_per_s <= MAX_RATE:
+        raise ValueError(f"a rate is at least 0 and at most {MAX_RATE:,.0f} requests a second")
     token_id = new_id()
     token = f"{_PREFIX}{show_id('tok', token_id).removeprefix('tok_')}_{secrets.token_urlsafe(32)}"
     await insert_token(
-        db, token_id, name[:64], _digest(token), wanted, lines, at or now(), expires_at
+        db,
+        token_id,
+        name[:64],
+        _digest(token),
+        wanted,
+        lines,
+        at or now(),
+        expires_at,
+        requests_per_s,
     )
     row = await find_token(db, token_id)
     if row is None:
@@ -174,31 +190,9 @@ async def revoke(db: Database, token_id: UUID, at: datetime | None = None) -> bo
     return await revoke_token(db, token_id, at or now())
 
 
-class Bucket:
-    """A token bucket: *rate* per second, at most *burst* at once."""
-
-    __slots__ = ("_at", "_burst", "_left", "_rate")
-
-    def __init__(self, rate: float, burst: float, at: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._left = burst
-        self._at = at
-
-    def take(self, at: float) -> float:
-        """0.0 when there was one to take; else after how many seconds there is."""
-        self._left = min(self._burst, self._left + (at - self._at) * self._rate)
-        self._at = at
-        if self._left >= 1:
-            self._left -= 1
-            return 0.0
-        return (1 - self._left) / self._rate
-
-
 class _Known(Struct):
     row: TokenRow
     until: float
-    bucket: Bucket
 
 
 class Tokens:
@@ -225,12 +219,7 @@ class Tokens:
         if row is None or not same or row.expired or row.revoked_at is not None:
             raise BadToken
         queues = None if ALL_QUEUES in row.queues else row.queues
-        return Caller(row.id, row.name, frozenset(row.scopes), queues)
-
-    def wait_s(self, caller: Caller) -> float:
-        """0.0 when *caller* may go on; else how long to wait, in seconds."""
-        known = self._known.get(caller.token_id)
-        return known.bucket.take(self._clock()) if known else 0.0
+        return Caller(row.id, row.name, frozenset(row.scopes), queues, row.requests_per_s)
 
     async def _find(self, token_id: UUID) -> TokenRow | None:
         known = self._known.get(token_id)
@@ -243,10 +232,9 @@ class Tokens:
             self._known.pop(token_id, None)
             return None
         await self._touch(row)
-        bucket = known.bucket if known else Bucket(_RATE, _BURST, self._clock())
         if len(self._known) >= _CACHED_TOKENS:
             self._known.pop(next(iter(self._known)))
-        self._known[token_id] = _Known(row, self._clock() + _CACHED_S, bucket)
+        self._known[token_id] = _Known(row, self._clock() + _CACHED_S)
         return row
 
     async def _touch(self, row: TokenRow) -> None:

@@ -115,11 +115,15 @@ class Api:
         return f"http://127.0.0.1:{self.listening.port}"
 
     async def client(
-        self, *scopes: str, queues: Sequence[str] = ("*",), name: str = "desk"
+        self,
+        *scopes: str,
+        queues: Sequence[str] = ("*",),
+        name: str = "desk",
+        rate: float | None = None,
     ) -> Client:
         """A caller with a new token; without scopes: everything."""
         made = await apitokens.create(
-            self.core.db, name, scopes=scopes or ("admin",), queues=queues
+            self.core.db, name, scopes=scopes or ("admin",), queues=queues, requests_per_s=rate
         )
         return Client(self.http, self.base, made.token)
 

@@ -64,6 +64,12 @@ def token(arguments: Sequence[str]) -> int:
     )
     create.add_argument("--queue", action="append", help="only these queues; all if unset")
     create.add_argument("--days", type=number, help="good for this long; for ever if unset")
+    create.add_argument(
+        "--rate",
+        type=float,
+        metavar="N",
+        help="N requests a second, twice as many at once; 0: no limit; api_requests_per_s if unset",
+    )
     actions.add_parser("list", help="show them, without their secrets")
     revoke = actions.add_parser("revoke", help="end one at once")
     revoke.add_argument("id", help="tok_…")
@@ -78,11 +84,14 @@ async def _create(core: Core, given: argparse.Namespace) -> int:
         known = ", ".join(sorted(core.settings.queues))
         return fail(f"there is no queue {', '.join(sorted(unknown))}; there are {known}")
     expires = core.clock() + timedelta(days=given.days) if given.days else None
+    if given.rate is not None and not 0 <= given.rate <= apitokens.MAX_RATE:
+        return fail(f"--rate wants 0 to {apitokens.MAX_RATE:.0f} requests a second")
     made = await apitokens.create(
         core.db,
         given.name,
         scopes=given.scope or ("read", "reply"),
         queues=given.queue or (apitokens.ALL_QUEUES,),
+        requests_per_s=given.rate,
         expires_at=expires,
     )
     print(msgspec.json.encode(made).decode() if given.json else made.token)
@@ -110,7 +119,9 @@ def _used(one: apitokens.TokenFacts) -> str:
 def _ended(one: apitokens.TokenFacts) -> str:
     if one.revoked_at:
         return "revoked"
-    return f"until {one.expires_at:%Y-%m-%d}" if one.expires_at else ""
+    rate = None if one.requests_per_s is None else f"{one.requests_per_s:g}/s"
+    until = f"until {one.expires_at:%Y-%m-%d}" if one.expires_at else None
+    return ", ".join(part for part in (until, "no limit" if rate == "0/s" else rate) if part)
 
 
 async def _revoke(core: Core, given: argparse.Namespace) -> int:

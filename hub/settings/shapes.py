@@ -77,6 +77,15 @@ class HubSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         float, Meta(gt=0, description="An event not delivered by then is dead")
     ] = 72.0
     retention_days: Annotated[int, Meta(ge=1, description="Bodies are kept this long")] = 180
+    api_requests_per_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=100_000,
+            description="How often a token may call the API that has no rate of its own; twice as many at "
+            "once; 0: no limit",
+        ),
+    ] = 100.0
     default_queue: Annotated[
         str, Meta(description="Where a conversation goes that no route takes")
     ] = "inbox"

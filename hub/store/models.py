@@ -411,6 +411,7 @@ class ApiToken(Model):
     expires_at = fields.DatetimeField(null=True)
     last_used_at = fields.DatetimeField(null=True)
     revoked_at = fields.DatetimeField(null=True)
+    requests_per_s = fields.FloatField(null=True)
 
     class Meta:
         table = "api_tokens"

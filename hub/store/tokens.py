@@ -11,7 +11,7 @@ from hub.store.database import Database
 __all__ = ["TokenRow", "find_token", "insert_token", "list_tokens", "revoke_token", "touch_token"]
 
 _COLUMNS = (
-    "id, name, hash, scopes, queues, created_at, expires_at, last_used_at, revoked_at, "
+    "id, name, hash, scopes, queues, created_at, expires_at, last_used_at, revoked_at, requests_per_s, "
     "clock_timestamp() >= COALESCE(expires_at, 'infinity') AS expired"
 )
 
@@ -28,6 +28,7 @@ class TokenRow(NamedTuple):
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    requests_per_s: float | None
     expired: bool
 
 
@@ -47,11 +48,12 @@ async def insert_token(
     queues: list[str],
     created_at: datetime,
     expires_at: datetime | None,
+    requests_per_s: float | None,
 ) -> None:
     """Add a token."""
     await db.fetch(
-        "INSERT INTO api_tokens (id, name, hash, scopes, queues, created_at, expires_at) "
-        "VALUES ($1, $2, $3, $4::jsonb, $5::jsonb, $6, $7)",
+        "INSERT INTO api_tokens (id, name, hash, scopes, queues, created_at, expires_at, requests_per_s) "
+        "VALUES ($1, $2, $3, $4::jsonb, $5::jsonb, $6, $7, $8)",
         token_id,
         name,
         digest,
@@ -59,6 +61,7 @@ async def insert_token(
         msgspec.json.encode(queues).decode(),
         created_at,
         expires_at,
+        requests_per_s,
     )
 
 

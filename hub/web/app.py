@@ -13,6 +13,7 @@ from hub.apitokens import BadToken, Tokens
 from hub.channel import Emit
 from hub.core import Core
 from hub.listening import StoreEmit
+from hub.rates import Rates
 from hub.replies import Together
 from hub.seal import Sealer, secret_key
 from hub.web.api import ROUTES
@@ -100,6 +101,8 @@ def _serve_api(
     core: Core, admin: web.Application, bodies: BodyReader, metrics: Metrics
 ) -> tuple[Route, ...]:
     tokens = Tokens(core.db)
+    redis_url = core.settings.hub.redis_url
+    rates = Rates(redis_url.reveal() if redis_url else None)
     feed = FeedWatch(core.db)
     routes = (*ROUTES, *_metrics_routes(metrics))
 
@@ -113,7 +116,11 @@ def _serve_api(
     async def let_streams_go(_app: web.Application) -> None:
         await feed.stop()
 
+    async def leave_redis(_app: web.Application) -> None:
+        await rates.close()
+
     admin.on_shutdown.append(let_streams_go)
+    admin.on_cleanup.append(leave_redis)
     services = Services(
         feed=feed,
         still_good=still_good,
@@ -122,7 +129,7 @@ def _serve_api(
         routes=routes,
         together=Together(core),
     )
-    Endpoints(core, services, tokens, bodies).add_to(admin, routes)
+    Endpoints(core, services, tokens, rates, bodies).add_to(admin, routes)
     return routes
 
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
+from math import ceil
 from uuid import UUID
 
 import msgspec
@@ -11,6 +12,7 @@ from msgspec import Struct
 
 from hub.apitokens import BadToken, Caller, NotLookedUp, Tokens
 from hub.core import Core
+from hub.rates import Pace, Rates
 from hub.store import AWAY
 from hub.web.body import BodyReader, BodyRefused
 from hub.web.problems import SECURITY_HEADERS, Problem, problem_response
@@ -22,6 +24,7 @@ __all__ = ["MAX_JSON_BYTES", "Endpoints"]
 MAX_JSON_BYTES = 1 << 20
 STREAM = "text/event-stream"
 _ANYONE = Caller(UUID(int=0), "", frozenset(), ())
+_PACE = web.RequestKey("pace", Pace)
 _BODY_PROBLEMS = {400: "broken-body", 408: "slow-body", 413: "too-large", 503: "busy"}
 
 _log = structlog.get_logger("hub.web.api")
@@ -32,14 +35,18 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Endpoints:
     """Serves routes."""
 
-    def __init__(self, core: Core, services: Services, tokens: Tokens, bodies: BodyReader) -> None:
+    def __init__(
+        self, core: Core, services: Services, tokens: Tokens, rates: Rates, bodies: BodyReader
+    ) -> None:
         self._core = core
         self._services = services
         self._tokens = tokens
+        self._rates = rates
         self._bodies = bodies
 
     def add_to(self, app: web.Application, routes: Iterable[Route]) -> None:
         """Add *routes*; their paths with another method are a 405, all else below ``/v1`` a 404."""
+        app.on_response_prepare.append(_show_pace)
         methods: dict[str, list[str]] = defaultdict(list)
         for route in routes:
             handler = self._handler(route)
@@ -113,12 +120,27 @@ class Endpoints:
             raise Problem(
                 401, "unauthorized", error.sentence, headers={"WWW-Authenticate": challenge}
             ) from error
-        if wait := self._tokens.wait_s(caller):
-            after = {"Retry-After": str(max(1, round(wait)))}
-            raise Problem(429, "too-many-requests", "this token calls too often", headers=after)
+        await self._admit(caller, request)
         if not caller.may(route.scope):
             raise Problem(403, "scope", f"this token has no scope {route.scope}")
         return caller
+
+    async def _admit(self, caller: Caller, request: web.Request) -> None:
+        rate = caller.requests_per_s
+        if rate is None:
+            rate = self._core.settings.hub.api_requests_per_s
+        if not rate:
+            return
+        pace = request[_PACE] = await self._rates.take(caller.token_id.hex, rate)
+        if pace.wait_s:
+            after = {"Retry-After": str(ceil(pace.wait_s))}
+            raise Problem(429, "too-many-requests", "this token calls too often", headers=after)
+
+
+async def _show_pace(request: web.Request, response: web.StreamResponse) -> None:
+    pace = request.get(_PACE)
+    if pace is not None:
+        response.headers.update(pace.headers())
 
 
 def _refusing(status: int, kind: str, allow: str | None) -> Handler:

@@ -40,6 +40,21 @@ _REASONS: Mapping[int, str] = {
     429: "Too many requests; see Retry-After",
     503: "Not now; see Retry-After",
 }
+_RETRY_AFTER: Mapping[str, Any] = {
+    "description": "Seconds to wait",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[0-9]+$"},
+}
+_PACE_HEADERS: Mapping[str, Any] = {
+    "RateLimit": {
+        "description": 'What is left for this token: `"token";r=199;t=1`, all of it again in `t` seconds',
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Policy": {
+        "description": 'What a token has: `"token";q=200;w=2`, `q` requests in `w` seconds',
+        "schema": {"type": "string"},
+    },
+}
 _TAGS: Mapping[str, str] = {
     "Contacts": "People and groups; several addresses of one person.",
     "Queues": "Lines of work: what waits in each, pause and resume.",
@@ -234,9 +249,10 @@ def _responses(route: Route) -> Iterable[tuple[str, dict[str, Any]]]:
             schema = {"type": "object"}
         produced = get_args(route.answer) or (route.produces,)
         answer["content"] = {one: {"schema": schema} for one in produced}
+    answer["headers"] = dict(_PACE_HEADERS) if route.scope is not None else {}
     if 300 <= route.status < 400:
         answer.pop("content")
-        answer["headers"] = {"Location": {"schema": {"type": "string"}}}
+        answer["headers"] |= {"Location": {"schema": {"type": "string"}}}
     yield str(route.status), answer
     statuses = set(route.problems) | {422, 503}
     if route.scope is not None:
@@ -246,7 +262,10 @@ def _responses(route: Route) -> Iterable[tuple[str, dict[str, Any]]]:
     problem = {"$ref": _REF.format(name="ProblemDetails")}
     for status in sorted(statuses):
         content = {"application/problem+json": {"schema": problem}}
-        yield str(status), {"description": _REASONS[status], "content": content}
+        told: dict[str, Any] = {"description": _REASONS[status], "content": content}
+        if status == 429:
+            told["headers"] = {"Retry-After": _RETRY_AFTER}
+        yield str(status), told
 
 
 # --- events -----------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from hub import apitokens
 from hub.web.api import documents
 from hub.web.catalogue import EVENT_TYPES
 from hub.web.openapi import openapi
@@ -135,7 +134,7 @@ async def judged(made: Api, folder: Path, *options: str) -> tuple[int | None, st
     """What schemathesis says: 0 when it found nothing, and its report."""
     file = folder / "schemathesis.toml"
     file.write_text(config(made.web.routes, await things(made)))
-    client = await made.client()
+    client = await made.client(rate=0)
     running = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).with_name("schemathesis")),
         f"--config-file={file}",
@@ -153,13 +152,6 @@ async def judged(made: Api, folder: Path, *options: str) -> tuple[int | None, st
     )
     told, _ = await running.communicate()
     return running.returncode, told.decode()
-
-
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is told to come back later."""
-    monkeypatch.setattr(apitokens, "_RATE", 1e6)
-    monkeypatch.setattr(apitokens, "_BURST", 1e6)
 
 
 @pytest.mark.slow

@@ -205,15 +205,6 @@ async def test_use_is_noted(database_url: str) -> None:
         assert (await apitokens.listing(made.core.db))[0].last_used_at is not None
 
 
-async def test_a_token_that_calls_too_often_is_slowed(database_url: str) -> None:
-    """429 with Retry-After; another token is not affected."""
-    async with api(database_url) as made:
-        client, other = await made.client("read"), await made.client("read")
-        statuses = {(await client.get("/v1/channels")).status for _ in range(400)}
-        assert statuses == {200, 429}
-        assert (await other.get("/v1/channels")).status == 200
-
-
 async def test_whoever_guesses_tokens_makes_no_good_one_bad(database_url: str) -> None:
     """A helpdesk that is told 401 gives up; what could not be looked up is tried again."""
     async with api(database_url) as made:
