@@ -46,7 +46,7 @@ end
 local wait = math.max(0, whole - now - (burst - 1) * interval)
 return {given, room - given, math.ceil(whole - now), math.ceil(wait)}
 """
-"""Takes up to *wanted* calls: how many, how many are left, and when it is whole and when there is one more."""
+"""Takes up to *wanted* calls: how many, how many are left, when it is whole, when there is one more."""
 
 _log = structlog.get_logger("hub.rates")
 
@@ -83,7 +83,7 @@ class Bucket:
 
 
 class Pace(NamedTuple):
-    """Whether a call may be made now: *wait_s* is 0. *left* may be made at once; *whole_s* from now all may."""
+    """Whether a call may be made now: *wait_s* is 0. *left* may be made at once; *whole_s* from now all."""
 
     rate: float
     wait_s: float
@@ -102,7 +102,17 @@ class Pace(NamedTuple):
 class _Share:
     """What this process has taken ahead for one caller."""
 
-    __slots__ = ("alone", "asking", "left", "none_until", "rate", "room", "until", "waiting", "whole_at")
+    __slots__ = (
+        "alone",
+        "asking",
+        "left",
+        "none_until",
+        "rate",
+        "room",
+        "until",
+        "waiting",
+        "whole_at",
+    )
 
     def __init__(self, rate: float, at: float) -> None:
         self.rate = rate
