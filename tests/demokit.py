@@ -75,7 +75,7 @@ class Stage:
             known = self.demo.desk.inbox.find_message(message)
             return known[1] if known and known[1]["status"] in wanted else None
 
-        await eventually(lambda: found() is not None, 60)  # a third try of the hub comes after 36 s
+        await eventually(lambda: found() is not None, 30)
         return found() or {}
 
     def shown(self, app: str) -> list[str]:

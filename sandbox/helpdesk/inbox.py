@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 KEPT_CONVERSATIONS = 500
@@ -264,8 +265,17 @@ def _is_older(told: Json, known: Json) -> bool:
     """
     if told.get("status") is None or known.get("status") is None:
         return told.get("status") is None
-    if told.get("status_at") and known.get("status_at"):
-        return bool(told["status_at"] < known["status_at"])
+    then, before = _time(told.get("status_at")), _time(known.get("status_at"))
+    if then and before and then != before:
+        return then < before
     if known["status"] in ("held", "unknown"):
         return False
     return RANK.get(told["status"], 0) < RANK.get(known["status"], 0)
+
+
+def _time(text: object) -> datetime | None:
+    """An RFC 3339 time, which cannot be compared as text: a whole second has no fraction."""
+    try:
+        return datetime.fromisoformat(str(text)) if text else None
+    except ValueError:
+        return None

@@ -41,9 +41,10 @@ function draw() {
   }
 }
 
-/** Conversations, the one with the newest message first. */
+/** Conversations, the one with the newest message first; times are no texts: a whole second has no fraction. */
 export function sortedConversations() {
-  return [...store.conversations.values()].sort((a, b) => (a.last_at < b.last_at ? 1 : -1));
+  const newest = (one) => Date.parse(one.last_at) || 0;
+  return [...store.conversations.values()].sort((a, b) => newest(b) - newest(a));
 }
 
 export function selectedConversation() {

@@ -194,6 +194,31 @@ def test_the_newest_state_wins_where_the_hub_says_when() -> None:
     assert found[1]["status"] == "queued"
 
 
+@pytest.mark.parametrize("first", ["sent", "queued"])
+def test_a_whole_second_is_before_its_fractions(first: str) -> None:
+    """JSON has no fraction for a whole second, and "01Z" stands behind "01.250000Z" as text."""
+    times = {"queued": "2026-11-21T12:00:01Z", "sent": "2026-11-21T12:00:01.250000Z"}
+    inbox = Inbox()
+    inbox.add_message(answer(first, status_at=times[first]))
+    second = "queued" if first == "sent" else "sent"
+    inbox.set_status(answer(second, status_at=times[second]))
+
+    found = inbox.find_message("msg_2")
+    assert found is not None
+    assert found[1]["status"] == "sent"
+
+
+def test_of_two_states_of_one_moment_the_further_one_counts() -> None:
+    """The hub's times are whole milliseconds."""
+    inbox = Inbox()
+    inbox.add_message(answer("sent", status_at="2026-11-21T12:00:01.250000Z"))
+    inbox.set_status(answer("queued", status_at="2026-11-21T12:00:01.250000Z"))
+
+    found = inbox.find_message("msg_2")
+    assert found is not None
+    assert found[1]["status"] == "sent"
+
+
 def test_a_failure_says_why() -> None:
     """From the error that the hub adds."""
     inbox = Inbox()
