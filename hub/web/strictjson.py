@@ -105,7 +105,13 @@ def _unknown(value: Any, made: Any, pointer: str) -> Iterator[str]:
 @cache
 def _names(kind: type[Struct]) -> Mapping[str, str]:
     """The fields of *kind*: the name in JSON → the attribute."""
-    return {one.encode_name: one.name for one in msgspec.structs.fields(kind)}
+    return {one.encode_name: one.name for one in _fields(kind)}
+
+
+@cache
+def _fields(kind: type[Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """The fields of *kind*; to ask for them takes longer than to read a small body."""
+    return msgspec.structs.fields(kind)
 
 
 def _pointer(path: str) -> str:
@@ -135,7 +141,7 @@ def read_query(query: Mapping[str, str], kind: type[T]) -> T:
             raise invalid("given more than once", parameter=name)
         values[name] = clean(value)
     given = {}
-    for one in msgspec.structs.fields(kind):
+    for one in _fields(kind):
         if one.encode_name in values:
             given[one.encode_name] = _parameter(one.encode_name, values[one.encode_name], one.type)
     try:
