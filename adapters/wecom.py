@@ -14,7 +14,7 @@ from hub.channel import Account, Capabilities, Channel, Intake, IntakeRequest, R
 from hub.model import InboundEvent, Secret
 from hub.text import clean
 from normalizers._wechat_fields import identity, read_fields, text_of
-from normalizers.wecom import normalize
+from normalizers.wecom import normalize, opens
 from outbound.wecom import MEDIA_LIMITS, TEXT_LIMIT, WeComChecker, WeComMedia, WeComSender
 
 __all__ = ["CHANNEL", "WeComAdapter", "WeComSettings", "event_of"]
@@ -84,6 +84,7 @@ CHANNEL = Channel(
     title="Enterprise WeChat app (企业微信)",
     settings=WeComSettings,
     normalize=normalize,
+    opens=opens,
     adapter=WeComAdapter,
     sender=WeComSender,
     media=WeComMedia,

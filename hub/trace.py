@@ -130,8 +130,15 @@ def _received(row: Any) -> Entry:
     )
 
 
+_ASKED_IN: Mapping[str, str] = {
+    "chosen": "who answered chose this way",
+    "closed": "that one was closed, and the account's plan leads here",
+}
+
+
 def _filed(row: Any) -> Entry:
     inbound = row["direction"] == "inbound"
+    asked_in = (_json(row["body"]).get("extra") or {}).get("asked_in")
     return Entry(
         at=row["created_at"],
         kind="filed" if inbound else "accepted",
@@ -141,6 +148,8 @@ def _filed(row: Any) -> Entry:
             "external_id": row["external_id"],
             "queue": row["queue"],
             "status": row["status"],
+            "asked_in": asked_in and asked_in["conversation"],
+            "because": asked_in and _ASKED_IN.get(asked_in["reason"]),
             "error": _json(row["error"]),
         },
     )

@@ -336,7 +336,8 @@ def opens(to: Address, account: Account[Any], /) -> tuple[Address, ConversationR
     place = Place(scene, own)
     value = own if scene == "c2c" else place.thread_key
     ref = ConversationRef(thread_key=place.thread_key, is_group=place.is_group)
-    return Address(to.scheme, account.settings.app_id, value), ref
+    scheme = "qq" if scene in ("c2c", "group") else to.scheme
+    return Address(scheme, account.settings.app_id, value), ref
 
 
 def audit_id(own: str) -> str:

@@ -26,7 +26,7 @@ from hub.model import (
 )
 from normalizers._wechat_fields import identity, integer, listed, number, read_fields, text_of
 
-__all__ = ["normalize"]
+__all__ = ["normalize", "opens"]
 
 Fields = Mapping[str, Any]
 
@@ -332,3 +332,9 @@ def _selected(push: _Push) -> list[tuple[str, list[str]]]:
             plain = [one.strip() for one in chosen if isinstance(one, str) and one.strip()]
             found.append((text_of(item, "QuestionKey").strip(), plain))
     return found
+
+
+def opens(to: Address, account: Account[Any], /) -> tuple[Address, ConversationRef]:
+    """Writing first: to a member of the corporation, by their id."""
+    member = to.value.strip()[:_MAX_ID]
+    return Address("wecom", account.settings.corp_id, member), ConversationRef(thread_key=member)

@@ -4,7 +4,7 @@ from adapters.email.check import EmailChecker
 from adapters.email.listener import EmailListener
 from adapters.email.webhook import EmailAdapter
 from hub.channel import Capabilities, Channel
-from normalizers.email import normalize
+from normalizers.email import normalize, opens
 from outbound.email import MAX_ATTACHMENT_BYTES, EmailSender, EmailSettings
 
 __all__ = [
@@ -24,6 +24,7 @@ CHANNEL = Channel(
     title="Email (IMAP and SMTP)",
     settings=EmailSettings,
     normalize=normalize,
+    opens=opens,
     adapter=EmailAdapter,
     listener=EmailListener,
     sender=EmailSender,

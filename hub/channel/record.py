@@ -48,10 +48,17 @@ class Maker(Protocol[Part]):
 
 
 class Opens(Protocol):
-    """Where a message goes that nobody has asked for."""
+    """Where a message goes that nobody has asked for.
+
+    A channel that writes first and whose addresses have a scope, or more than one spelling, needs this:
+    otherwise what it writes to is a stranger's.
+    """
 
     def __call__(self, to: Address, account: Account[Any], /) -> tuple[Address, ConversationRef]:
-        """The recipient's address as this channel writes it, and the conversation it is in."""
+        """The recipient's address as this channel writes it, and the conversation it is in.
+
+        *to* has no scope; another scheme than the one that comes back is refused.
+        """
         ...
 
 

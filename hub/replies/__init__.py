@@ -6,6 +6,7 @@ the socket is opened, and whoever lost the lane meanwhile writes nothing more.
 """
 
 from hub.replies.accept import Accepted, accept
+from hub.replies.choosing import choose
 from hub.replies.errors import (
     AccountRemoved,
     Cancelled,
@@ -19,7 +20,15 @@ from hub.replies.errors import (
 from hub.replies.pace import Pace
 from hub.replies.passive import await_reply
 from hub.replies.people import cancel, resend
-from hub.replies.request import AttachmentRequest, Author, ReplyRequest
+from hub.replies.request import (
+    AskedIn,
+    AttachmentRequest,
+    Author,
+    ReplyRequest,
+    RoutedReply,
+    Via,
+    plain,
+)
 from hub.replies.service import ReplyService
 from hub.replies.together import Asked, Together, UnderKey
 
@@ -27,6 +36,7 @@ __all__ = [
     "Accepted",
     "AccountRemoved",
     "Asked",
+    "AskedIn",
     "AttachmentRequest",
     "Author",
     "Cancelled",
@@ -38,11 +48,15 @@ __all__ = [
     "Pace",
     "ReplyRequest",
     "ReplyService",
+    "RoutedReply",
     "Together",
     "UnderKey",
     "UnknownMessage",
+    "Via",
     "accept",
     "await_reply",
     "cancel",
+    "choose",
+    "plain",
     "resend",
 ]

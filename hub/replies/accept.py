@@ -18,7 +18,7 @@ from hub.replies.elsewhere import elsewhere, is_closed
 from hub.replies.errors import AccountRemoved, InvalidReply, free_again
 from hub.replies.making import Said
 from hub.replies.pace import Pace
-from hub.replies.request import Author, ReplyRequest
+from hub.replies.request import AskedIn, Author, ReplyRequest
 from hub.replies.restraint import restrain
 from hub.store import Transaction, outbox, quotas, replies
 
@@ -43,11 +43,19 @@ class Accepted(NamedTuple):
 
 
 async def accept(
-    core: Core, tx: Transaction, conversation: Any, request: ReplyRequest, *, author: Author
+    core: Core,
+    tx: Transaction,
+    conversation: Any,
+    request: ReplyRequest,
+    *,
+    author: Author,
+    asked_in: AskedIn | None = None,
 ) -> Accepted:
     """Store *request* as the next message of *conversation* (its row, or anything with its ``id``).
 
-    What the platform does not allow now is held for the customer where the account's plan says so.
+    What the platform does not allow now is held for the customer where the account's plan says so. Where
+    the plan is another channel, that is chosen here, unless it has been already: then *asked_in* says of
+    which conversation this one takes the place.
     The caller commits, then calls :meth:`Accepted.ring`.
 
     Raises:
@@ -62,21 +70,28 @@ async def accept(
     outlet = outlet_of(core, place["account"])
     if outlet is None:
         raise AccountRemoved(place["account"])
-    if outlet.when_closed == "other" and request.template is None:
-        place, outlet, request = await _open_way(core, tx, place, outlet, request)
+    if outlet.when_closed == "other" and request.template is None and asked_in is None:
+        asked = place["id"]
+        place, outlet, request = await _open_way(core, tx, place, outlet, request, author)
+        asked_in = AskedIn(asked, "closed") if asked != place["id"] else None
     await restrain(tx, outlet.sender, place, core.clock(), automatic=request.automatic)
-    made = _Making(core, tx, place, request, author)
+    made = _Making(core, tx, place, request, author, asked_in)
     await made.look_up()
     return await made.store(outlet)
 
 
 async def _open_way(
-    core: Core, tx: Transaction, place: Any, outlet: Outlet, request: ReplyRequest
+    core: Core,
+    tx: Transaction,
+    place: Any,
+    outlet: Outlet,
+    request: ReplyRequest,
+    author: Author,
 ) -> tuple[Any, Outlet, ReplyRequest]:
     """Another conversation of the same contact where *place* is closed now; else as things are."""
     if not await is_closed(core, tx, outlet, place["id"]):
         return place, outlet, request
-    other = await elsewhere(core, tx, place, request, outlet.closed_accounts)
+    other = await elsewhere(core, tx, place, request, outlet.closed_accounts, author.queues)
     way = outlet_of(core, other["account"]) if other is not None else None
     if way is None:
         return place, outlet, request
@@ -87,13 +102,20 @@ class _Making:
     """One reply on its way into the database."""
 
     def __init__(
-        self, core: Core, tx: Transaction, place: Any, request: ReplyRequest, author: Author
+        self,
+        core: Core,
+        tx: Transaction,
+        place: Any,
+        request: ReplyRequest,
+        author: Author,
+        asked_in: AskedIn | None,
     ) -> None:
+        self._asked_in = asked_in
         self._core, self._tx, self._place = core, tx, place
         self._request, self._author = request, author
         self._own = new_id()
         self._now: datetime = core.clock()
-        self._stored = Stored(request=request)
+        self._stored = Stored(request=request, queues=author.queues)
         self._files: tuple[Attachment, ...] = ()
         self._first_held = False  # nothing else waits for the customer yet
 
@@ -103,7 +125,11 @@ class _Making:
         self._files = await self._attachments()
         shown = tuple(one.id for one in self._files if one.id)
         self._stored = Stored(
-            request=self._request, context=context, in_reply_to=external_id, attachments=shown
+            request=self._request,
+            context=context,
+            in_reply_to=external_id,
+            attachments=shown,
+            queues=self._author.queues,
         )
 
     async def _answered(self) -> tuple[Mapping[str, Any], str | None]:
@@ -168,7 +194,9 @@ class _Making:
             self._place["id"]
         ] + 1
         error = closed.as_json() if closed else None
-        said = Said(self._own, seq, self._place, self._stored, self._author, self._now)
+        said = Said(
+            self._own, seq, self._place, self._stored, self._author, self._now, self._asked_in
+        )
         body = said.body(drafts, self._files) | {"status": status, "error": error}
         row = said.row(body, to_json(body))
         await outbox.insert_outbound(self._tx, [row], self._now)

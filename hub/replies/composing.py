@@ -43,6 +43,7 @@ class Stored(Struct, frozen=True, kw_only=True):
 
     *context* is what the sender of the channel needs to answer; *attachments* are the ids of its files
     in order, also of those that are fetched from a URL. *forced*: a person asked to try it now.
+    *queues*: those that whoever asked sees; None for all.
     """
 
     request: ReplyRequest
@@ -50,6 +51,7 @@ class Stored(Struct, frozen=True, kw_only=True):
     in_reply_to: str | None = None
     attachments: tuple[str, ...] = ()
     forced: bool = False
+    queues: tuple[str, ...] | None = None
 
 
 class NotReady(Exception):

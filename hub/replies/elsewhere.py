@@ -25,16 +25,23 @@ async def is_closed(core: Core, tx: Transaction, outlet: Outlet, conversation_id
 
 
 async def elsewhere(
-    core: Core, tx: Transaction, place: Any, request: ReplyRequest, accounts: Sequence[str]
+    core: Core,
+    tx: Transaction,
+    place: Any,
+    request: ReplyRequest,
+    accounts: Sequence[str],
+    queues: Sequence[str] | None,
 ) -> Any:
     """Another conversation of the contact of *place* in which *request* can be said now, or None.
 
-    *accounts* are tried in their order. The row that is returned is locked.
+    *accounts* are tried in their order, in *queues* only, unless that is None. The row that is returned is
+    locked.
     """
     if place["is_group"] or place["contact_id"] is None:
         return None
     stopped = await core.accounts.stopped()
-    for other in await replies.conversations_of_contact(tx, place["contact_id"], accounts):
+    found = await replies.conversations_of_contact(tx, place["contact_id"], accounts, queues)
+    for other in found:
         if other["account"] not in stopped and await _can_say(core, tx, other, request):
             return await replies.lock_conversation(tx, other["id"])
     return None

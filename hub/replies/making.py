@@ -17,7 +17,7 @@ from hub.model import (
 )
 from hub.outbox import to_json
 from hub.replies.composing import Stored
-from hub.replies.request import Author, ReplyRequest, kind_of, readable
+from hub.replies.request import AskedIn, Author, ReplyRequest, kind_of, readable
 from hub.store import outbox
 
 __all__ = ["Said"]
@@ -32,6 +32,7 @@ class Said(NamedTuple):
     stored: Stored
     author: Author
     at: datetime
+    asked_in: AskedIn | None = None
 
     def body(self, drafts: Sequence[Draft], files: tuple[Attachment, ...] = ()) -> dict[str, Any]:
         """The message as JSON-like data, queued."""
@@ -61,7 +62,7 @@ class Said(NamedTuple):
             in_reply_to=request.in_reply_to,
             attachments=files,
             location=request.location,
-            extra=_extra(request, drafts),
+            extra=_elsewhere(self.asked_in) | _extra(request, drafts),
         )
         return public_json(message) | {"status": "queued", "status_at": self.at, "error": None}
 
@@ -83,7 +84,14 @@ class Said(NamedTuple):
         )
 
 
-def _extra(request: ReplyRequest, drafts: Sequence[Draft]) -> Mapping[str, Any]:
+def _elsewhere(asked_in: AskedIn | None) -> dict[str, Any]:
+    if asked_in is None:
+        return {}
+    shown = show_id("cnv", asked_in.conversation_id)
+    return {"asked_in": {"conversation": shown, "reason": asked_in.reason}}
+
+
+def _extra(request: ReplyRequest, drafts: Sequence[Draft]) -> dict[str, Any]:
     """What the common shape has no field for: menu, template, link, what was downgraded, and facts of
     the calls (how many SMS each becomes)."""
     marks = {"automatic": True} if request.automatic else {}

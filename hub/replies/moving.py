@@ -13,7 +13,7 @@ from hub.replies.composing import Outlet, Stored
 from hub.replies.elsewhere import elsewhere
 from hub.replies.errors import InvalidReply, Moved
 from hub.replies.records import Holder
-from hub.replies.request import Author
+from hub.replies.request import AskedIn, Author
 from hub.store import Transaction, outbox, replies
 from hub.store import drafts as draft_rows
 
@@ -30,13 +30,17 @@ async def move(holder: Holder, message: Any, outlet: Outlet, stored: Stored) -> 
 
     async def work(tx: Transaction) -> Accepted | None:
         place = await replies.lock_conversation(tx, holder.lane.conversation_id)
-        other = await elsewhere(core, tx, place, stored.request, outlet.closed_accounts)
+        other = await elsewhere(
+            core, tx, place, stored.request, outlet.closed_accounts, stored.queues
+        )
         if other is None:
             return None
         shown = msgspec.json.decode(await draft_rows.shown(tx, message["id"]) or "{}")
-        author = Author((shown.get("sender") or {}).get("name") or "agent")
+        name = (shown.get("sender") or {}).get("name") or "agent"
+        author = Author(name, queues=stored.queues)
         request = msgspec.structs.replace(stored.request, in_reply_to=None)
-        accepted = await accept(core, tx, other, request, author=author)
+        asked_in = AskedIn(place["id"], "closed")
+        accepted = await accept(core, tx, other, request, author=author, asked_in=asked_in)
         await _end(holder, tx, message, accepted, other["account"])
         return accepted
 

@@ -1,15 +1,25 @@
 """What a helpdesk may ask to have said: the body of ``POST /v1/conversations/{id}/messages``."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
 
-from hub.model import Link, Location, Menu, MessageKind, Template
+from hub.model import Address, Link, Location, Menu, MessageKind, Template
 from hub.replies.errors import InvalidReply
 
-__all__ = ["AttachmentRequest", "Author", "ReplyRequest", "kind_of", "readable"]
+__all__ = [
+    "AskedIn",
+    "AttachmentRequest",
+    "Author",
+    "ReplyRequest",
+    "RoutedReply",
+    "Via",
+    "kind_of",
+    "plain",
+    "readable",
+]
 
 _TEXT: Mapping[str, Any] = {"type": "string", "pattern": r"\S"}
 _FILLED: Mapping[str, Any] = {"type": "string", "minLength": 1}
@@ -77,11 +87,56 @@ class ReplyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 raise InvalidReply("wants either an id or a url", f"/attachments/{number}")
 
 
+def plain(request: ReplyRequest) -> ReplyRequest:
+    """What *request* says, without where it goes."""
+    return ReplyRequest(**{name: getattr(request, name) for name in ReplyRequest.__struct_fields__})
+
+
+class Via(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a reply goes instead: to the same contact, in the conversation that fits all that is given.
+
+    *account* and *channel* are names, *address* is one of the contact's.
+    """
+
+    schema_extra: ClassVar[Mapping[str, Any]] = {
+        "anyOf": [
+            _given("account", _FILLED),
+            _given("channel", _FILLED),
+            _given("address", _OBJECT),
+        ]
+    }
+
+    account: str | None = None
+    channel: str | None = None
+    address: Address | None = None
+
+
+class RoutedReply(ReplyRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A reply as a helpdesk writes it, and the way to the contact that it takes, where that is another."""
+
+    via: Via | None = None
+
+    def check(self) -> None:
+        """Raises InvalidReply for what no channel could say, or a way that is none."""
+        super().check()
+        if self.via and not (self.via.account or self.via.channel or self.via.address):
+            raise InvalidReply("wants an account, a channel or an address", "/via")
+
+
+class AskedIn(NamedTuple):
+    """The conversation in which a reply was asked for that another one says, and why."""
+
+    conversation_id: UUID
+    reason: Literal["chosen", "closed"]
+
+
 class Author(Struct, frozen=True):
-    """Who says it: the *name* shown to people, and the API token that was used (None: the console)."""
+    """Who says it: the *name* shown to people, the API token that was used (None: the console), and the
+    *queues* that they see (None: all)."""
 
     name: str
     token_id: UUID | None = None
+    queues: tuple[str, ...] | None = None
 
 
 def kind_of(request: ReplyRequest) -> MessageKind:

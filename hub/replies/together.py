@@ -212,7 +212,8 @@ class Together:
         if not (place["ours"] and seen and outlet is not None and _counts_nothing(outlet)):
             return None
         now = self._core.clock()
-        said = Said(new_id(), seq, place, Stored(request=asked.request), asked.author, now)
+        stored = Stored(request=asked.request, queues=asked.author.queues)
+        said = Said(new_id(), seq, place, stored, asked.author, now)
         if not outlet.windowed:
             facts = facts._replace(allowances=())
         try:

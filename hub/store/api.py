@@ -95,9 +95,11 @@ async def conversations(
     )
 
 
-async def conversation(db: Database, queues: Queues, conversation_id: UUID) -> Any | None:
+async def conversation(
+    reader: Database | Transaction, queues: Queues, conversation_id: UUID
+) -> Any | None:
     """One conversation."""
-    rows = await db.fetch(
+    rows = await reader.fetch(
         _CONVERSATION + "WHERE c.id = $2 AND ($1::text[] IS NULL OR c.queue = ANY($1))",
         queues,
         conversation_id,

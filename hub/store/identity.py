@@ -41,11 +41,12 @@ class Claim(NamedTuple):
 
 
 class Merged(NamedTuple):
-    """Two contacts that are one now."""
+    """Two contacts that are one now; *conversations* are those that were the gone one's."""
 
+    id: UUID
     kept: UUID
     gone: UUID
-    conversations: int
+    conversations: Sequence[UUID]
 
 
 async def claim(tx: Transaction, claims: Iterable[Claim]) -> None:
@@ -131,10 +132,11 @@ async def _merge(
     )
     if not rows[0]["name"] and rows[-1]["name"]:
         await tx.fetch("UPDATE contacts SET name = $2 WHERE id = $1", kept, rows[-1]["name"])
+    own = new_id()
     await tx.fetch(
         "INSERT INTO contact_merges (id, kept_id, gone_id, account, evidence, addresses, conversations, at) "
         "VALUES ($1, $2, $3, $4, $5, $6::uuid[], $7::uuid[], $8)",
-        new_id(),
+        own,
         kept,
         gone,
         account,
@@ -145,7 +147,7 @@ async def _merge(
         _ids(homes),
         at,
     )
-    return Merged(kept, gone, len(homes))
+    return Merged(own, kept, gone, _ids(homes))
 
 
 # --- by hand ----------------------------------------------------------------------------------------
@@ -195,6 +197,15 @@ async def sees_all(
     )
     seen, total = rows[0]["seen"], rows[0]["total"]
     return bool(seen and (not all_ or seen == total))
+
+
+async def queues_of(tx: Transaction, contacts: Sequence[UUID]) -> list[str]:
+    """The queues of all conversations of *contacts*."""
+    rows = await tx.fetch(
+        "SELECT DISTINCT queue FROM conversations WHERE contact_id = ANY($1::uuid[]) ORDER BY queue",
+        list(contacts),
+    )
+    return [row["queue"] for row in rows]
 
 
 async def merge_by_hand(

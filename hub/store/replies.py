@@ -9,12 +9,14 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from hub.model import Address
 from hub.store.database import Database, Transaction
 from hub.store.ledger import Reader
 
 __all__ = [
     "Fenced",
     "ReplyLane",
+    "Way",
     "attachments_of",
     "claim_attachments",
     "claim_one",
@@ -34,6 +36,7 @@ __all__ = [
     "said_in_answer",
     "said_lately",
     "waiting_messages",
+    "way_to",
 ]
 
 
@@ -256,16 +259,55 @@ async def conversation(reader: Reader, conversation_id: UUID) -> Any:
 
 
 async def conversations_of_contact(
-    reader: Reader, contact_id: UUID, accounts: Sequence[str]
+    reader: Reader, contact_id: UUID, accounts: Sequence[str], queues: Sequence[str] | None
 ) -> list[Any]:
-    """The contact's conversations with *accounts*, in their order, the one last written in first."""
+    """The contact's conversations with *accounts*, in their order, the one last written in first.
+
+    Of *queues* only, unless that is None.
+    """
     return await reader.fetch(
         "SELECT c.* FROM conversations c JOIN unnest($2::text[]) WITH ORDINALITY AS u (account, place) "
         "ON u.account = c.account WHERE c.contact_id = $1 AND NOT c.is_group "
+        "AND ($3::text[] IS NULL OR c.queue = ANY($3)) "
         "ORDER BY u.place, c.last_inbound_at DESC NULLS LAST, c.id LIMIT 20",
         contact_id,
         list(accounts),
+        None if queues is None else list(queues),
     )
+
+
+class Way(NamedTuple):
+    """Which conversation of a contact is wanted; None: any."""
+
+    account: str | None = None
+    channel: str | None = None
+    address: Address | None = None
+
+
+async def way_to(
+    reader: Reader, conversation_id: UUID, wanted: Way, queues: Sequence[str] | None
+) -> UUID | None:
+    """The conversation of the same contact that fits *wanted*, the one last written in; None: there is none.
+
+    It may be *conversation_id* itself. Both have to be in *queues*, unless that is None; groups are nobody's.
+    """
+    address = wanted.address
+    rows = await reader.fetch(
+        "SELECT c.id FROM conversations o JOIN conversations c ON c.contact_id = o.contact_id "
+        "WHERE o.id = $1 AND NOT o.is_group AND NOT c.is_group "
+        "AND ($2::text[] IS NULL OR (c.queue = ANY($2) AND o.queue = ANY($2))) "
+        "AND ($3::text IS NULL OR c.account = $3) AND ($4::text IS NULL OR c.channel = $4) "
+        "AND ($5::text IS NULL OR (c.address_scheme, c.address_scope, c.address_value) = ($5, $6, $7)) "
+        "ORDER BY c.last_inbound_at DESC NULLS LAST, c.id LIMIT 1",
+        conversation_id,
+        None if queues is None else list(queues),
+        wanted.account,
+        wanted.channel,
+        address.scheme if address else None,
+        address.scope if address else None,
+        address.value if address else None,
+    )
+    return rows[0]["id"] if rows else None
 
 
 async def lock_conversation(tx: Transaction, conversation_id: UUID) -> Any:

@@ -57,6 +57,23 @@ class ConversationData(Struct, frozen=True):
     order: Order | None = None
 
 
+class MergeFacts(Struct, frozen=True):
+    """Two contacts, *kept* and *gone*, that became one *at* a time; *undone_at* null: they still are."""
+
+    id: str
+    kept: str
+    gone: str
+    at: datetime
+    undone_at: datetime | None
+
+
+class MergeData(Struct, frozen=True, kw_only=True):
+    """Two contacts that became one, or are two again; `GET /v1/contacts/{kept}` tells the rest."""
+
+    merge: MergeFacts
+    order: Order | None = None
+
+
 class AttachmentData(Struct, frozen=True, kw_only=True):
     """A file that can be fetched now, or never will be (see its *state*)."""
 
@@ -107,6 +124,8 @@ EVENTS: tuple[EventKind, ...] = (
     EventKind(
         "conversation.updated", ConversationData, "Queue, state, tags or assignee have changed."
     ),
+    EventKind("contact.merged", MergeData, "Two contacts turned out to be one person."),
+    EventKind("contact.unmerged", MergeData, "They are two after all: the merge was undone."),
     EventKind("attachment.ready", AttachmentData, "A file of a message was fetched, or cannot be."),
     EventKind("account.state", AccountData, "An account was stopped, or is well again."),
     EventKind("delivery.gap", GapData, "A delivery was given up; the lane goes on after it."),

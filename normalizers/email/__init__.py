@@ -37,7 +37,7 @@ from normalizers.email.posted import unwrapped
 from normalizers.email.threads import MAX_SUBJECT_CHARACTERS, reply_context, thread_of
 from normalizers.email.trust import trust_in
 
-__all__ = ["normalize"]
+__all__ = ["normalize", "opens"]
 
 _NOBODY = "unknown@invalid"
 _MAX_AHEAD = timedelta(days=1)
@@ -191,6 +191,12 @@ def _sender(sender: Mailbox | None, headers: Headers) -> Participant:
         name = single_line(headers.text("from"))
         return Participant("contact", Address("email", "", _NOBODY), name or None)
     return Participant("contact", Address("email", "", sender.address.lower()), sender.name)
+
+
+def opens(to: Address, _account: Account[Any], /) -> tuple[Address, ConversationRef]:
+    """Writing first: to a mailbox, however its letters are written."""
+    value = to.value.strip().lower()
+    return Address("email", "", value), ConversationRef(thread_key=value)
 
 
 # --- messages ------------------------------------------------------------------------------------

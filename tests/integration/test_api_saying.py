@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from hub.channel import Capabilities
+from hub.model import Address, ConversationRef
 from tests import corekit
 from tests.apikit import CHANNEL, Api, Client, api
 
@@ -190,7 +191,13 @@ async def test_two_at_once_make_one_conversation(database_url: str) -> None:
 
 @pytest.mark.parametrize(
     "change, pointer",
-    [({"account": "other"}, "/account"), ({"queue": "nowhere"}, "/queue"), ({"to": {}}, "/to")],
+    [
+        ({"account": "other"}, "/account"),
+        ({"queue": "nowhere"}, "/queue"),
+        ({"to": {}}, "/to"),
+        ({"to": {"scheme": "test", "value": "zoe", "scope": "another"}}, "/to/scope"),
+        ({"via": {"account": "shop"}}, "/via"),
+    ],
 )
 async def test_an_opening_names_what_is_wrong(
     database_url: str, change: dict[str, Any], pointer: str
@@ -200,6 +207,33 @@ async def test_an_opening_names_what_is_wrong(
         client = await made.client("reply")
         answer = await client.post("/v1/messages", {**FIRST, **change})
         assert (answer.status, answer.json["errors"][0]["pointer"]) == (422, pointer)
+
+
+async def test_a_wrong_address_makes_no_stranger(database_url: str) -> None:
+    """Somebody who is known stays one person: another scope or scheme would be a contact of its own."""
+    settings = proactive()
+    plan = settings.accounts["shop"]
+
+    def opens(to: Address, account: Any) -> tuple[Address, ConversationRef]:
+        return Address("test", "corp", to.value.lower()), ConversationRef(
+            thread_key=to.value.lower()
+        )
+
+    channel = msgspec.structs.replace(plan.channel, opens=opens)
+    async with api(database_url, settings) as made:
+        accounts: Any = {"shop": plan._replace(channel=channel)}
+        made.core.settings = made.core.settings._replace(accounts=accounts)
+        client = await made.client("read", "reply")
+        for wrong in ({"scheme": "mail"}, {"scope": "corp2"}):
+            to = {"scheme": "test", "value": "Zoe", **wrong}
+            answer = await client.post("/v1/messages", {**FIRST, "to": to})
+            assert answer.json["errors"][0]["pointer"] == f"/to/{next(iter(wrong))}"
+        assert await made.core.db.fetch("SELECT FROM contacts") == []
+        for right in ({}, {"scope": "corp"}):
+            to = {"scheme": "test", "value": "Zoe", **right}
+            assert (await client.post("/v1/messages", {**FIRST, "to": to})).status == 202
+        (found,) = (await client.get("/v1/conversations")).json["items"]
+        assert found["address"] == {"scheme": "test", "scope": "corp", "value": "zoe"}
 
 
 async def test_a_channel_may_not_allow_it(database_url: str) -> None:

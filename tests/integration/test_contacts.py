@@ -3,8 +3,12 @@
 import json
 from typing import Any
 
+import jsonschema
+
+from hub.identity import follow_claims
 from hub.store import identity
 from hub.store.identity import Claim
+from hub.web.openapi import event_schemas
 from tests.apikit import Api, api
 from tests.corekit import Address, settings_for
 
@@ -60,6 +64,54 @@ async def test_merge_and_undo(database_url: str) -> None:
             lambda tx: identity.follow(tx, own, hub.core.clock())
         )
         assert follow is None, "what a person has undone stays undone"
+
+
+async def test_a_merge_and_its_undo_are_told(database_url: str) -> None:
+    """One event each, by a person's word and by a platform's; of the contacts only the ids."""
+    settings = settings_for("http://127.0.0.1:9/hook", accounts=("shop", "mail"))
+    async with api(database_url, settings) as hub:
+        first, second = await two(hub)
+        admin = await hub.client()
+        older, younger = first["contact"]["id"], second["contact"]["id"]
+        body = {"other": older, "evidence": "secret words"}
+        (merge,) = (await admin.post(f"/v1/contacts/{younger}/merge", body)).json["merges"]
+        await admin.post(f"/v1/contacts/{older}/unmerge", {"merge": merge["id"]})
+        await hub.say({"id": "9", "from": "zoe", "text": "hello"})
+        notice = {"id": "n", "from": "zoe", "type": "notice"}
+        await hub.say(
+            {**notice, "same": ["z"]}, {**notice, "id": "o", "from": "ann", "same": ["z"]}
+        )
+        assert await follow_claims(hub.core) == 1
+        events = (await admin.get("/v1/events")).json["items"]
+        told = [one for one in events if one["type"].startswith("contact.")]
+        kinds = ["contact.merged", "contact.unmerged", "contact.merged"]
+        assert [one["type"] for one in told] == kinds
+        facts = [one["data"]["merge"] for one in told]
+        assert facts[0] == {
+            "id": merge["id"],
+            "kept": older,
+            "gone": younger,
+            "at": merge["at"],
+            "undone_at": None,
+        }
+        assert facts[1]["undone_at"] is not None
+        assert "secret words" not in str(told)
+        for one in told:
+            jsonschema.validate(one, event_schemas()[one["type"]])
+        moved = [one["type"] for one in events[-3:]]
+        assert moved[-2:] == ["contact.merged", "conversation.updated"]
+
+
+async def test_a_merge_is_told_where_both_are_seen(database_url: str) -> None:
+    """In the one queue of all their conversations; where there are several, to everybody."""
+    async with api(database_url) as hub:
+        await hub.say({"id": "1", "from": "a", "text": "x"}, {"id": "2", "from": "b", "text": "y"})
+        admin, sales = await hub.client(), await hub.client("read", queues=("sales",))
+        one, other = (
+            each["contact"]["id"] for each in (await admin.get("/v1/conversations")).json["items"]
+        )
+        await admin.post(f"/v1/contacts/{one}/merge", {"other": other, "evidence": "said so"})
+        assert (await sales.get("/v1/events")).json["items"] == []
 
 
 async def test_merging_needs_sight_of_everything(database_url: str) -> None:

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from hub.errors import WindowClosed
-from hub.ids import new_id, show_id
+from hub.ids import new_id, read_id, show_id
 from hub.outbox import release_held
+from hub.replies import Author, ReplyRequest, accept
 from hub.settings import AccountPlan, ClosedTemplate
 from hub.store import Database
 from tests.support.replies import Running, TestSender, World, channel, failing, until_status
@@ -114,6 +115,46 @@ async def test_another_channel_of_the_contact_says_it(db: Database) -> None:
         await until_status(world, reply, "sent")
     assert world.platform.texts("lin@mail.example") == ["hello"]
     assert (await world.body(reply))["conversation"]["id"] == show_id("cnv", mail)
+
+
+async def test_nobody_is_led_into_a_queue_that_they_do_not_see(db: Database) -> None:
+    """Neither at once nor later, when the window closes on what is queued: the reply waits."""
+    world = two_channels(db)
+    shop, mail = await known_on_both(world)
+    await db.fetch("UPDATE conversations SET queue = 'secret' WHERE id = $1", mail)
+    await world.allow(shop, 0)
+
+    async def said(queues: tuple[str, ...] | None) -> UUID:
+        author = Author("desk", queues=queues)
+        accepted = await db.transaction(
+            lambda tx: accept(
+                world.core, tx, {"id": shop}, ReplyRequest(text="hello"), author=author
+            )
+        )
+        own = read_id("cnv", accepted.message["conversation"].id)
+        assert own is not None
+        return own
+
+    assert await said(("inbox",)) == shop
+    assert await said(("inbox", "secret")) == mail
+    assert await said(None) == mail
+
+
+async def test_a_window_that_closes_leads_nobody_into_a_foreign_queue(db: Database) -> None:
+    """What its author sees is kept with a reply that waits."""
+    world = two_channels(db)
+    shop, mail = await known_on_both(world)
+    await db.fetch("UPDATE conversations SET queue = 'secret' WHERE id = $1", mail)
+    await world.allow(shop, 5)
+    world.platform.script = failing(world, WindowClosed("45047"))
+    author = Author("desk", queues=("inbox",))
+    async with world.serving():
+        accepted = await db.transaction(
+            lambda tx: accept(world.core, tx, {"id": shop}, ReplyRequest(text="a"), author=author)
+        )
+        accepted.ring(world.core)
+        await until_status(world, accepted.message_id, "held")
+    assert await db.fetch("SELECT FROM messages WHERE account = 'mail'") == []
 
 
 async def test_a_window_that_closes_meanwhile(db: Database) -> None:

@@ -95,6 +95,11 @@ async def let_all_happen(made: Api) -> None:
     attachment = read_id("att", said.json["attachments"][0]["id"])
     assert attachment is not None
     await fetch_pending(made.core, attachment)
+    people = [one["contact"]["id"] for one in (await client.get("/v1/conversations")).json["items"]]
+    merge = {"other": people[1], "evidence": "said so"}
+    merged = (await client.post(f"/v1/contacts/{people[0]}/merge", merge)).json
+    undo = {"merge": merged["merges"][0]["id"]}
+    assert (await client.post(f"/v1/contacts/{people[0]}/unmerge", undo)).status == 200
     sealer = Sealer(Secret("k" * 32))
     accounts = Accounts(
         made.core.db, Bells(None), sealer, Tokens(made.core.db, sealer, "t"), None, made.core.clock

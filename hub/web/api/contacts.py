@@ -7,13 +7,11 @@ from uuid import UUID
 
 from msgspec import Meta, Struct
 
-from hub.conversations import told
 from hub.core import Core
-from hub.feed import NewEvent, publish
+from hub.identity import Change, tell
 from hub.ids import id_pattern, read_id, show_id
 from hub.model import Address
 from hub.store import Transaction
-from hub.store import api as conversation_rows
 from hub.store import identity as rows
 from hub.web.problems import Problem, invalid, not_found
 from hub.web.routes import Call, Nothing, RouteTable
@@ -110,8 +108,9 @@ class MergeRequest(Struct, frozen=True, forbid_unknown_fields=True):
 async def merge_contacts(call: Call[Nothing, MergeRequest]) -> ContactView:
     """Make one contact of two.
 
-    The older one keeps everything; each conversation that moves is told by `conversation.updated`. It can be
-    undone. 409: one of them is a group. The token has to see every conversation of both.
+    The older one keeps everything. It is told by `contact.merged`, and each conversation that moves by
+    `conversation.updated`. It can be undone. 409: one of them is a group. The token has to see every
+    conversation of both.
     """
     core, own = call.core, own_id("cnt", call.path["id"])
     other = read_id("cnt", call.body.other)
@@ -129,13 +128,8 @@ async def merge_contacts(call: Call[Nothing, MergeRequest]) -> ContactView:
         merged = await rows.merge_by_hand(tx, own, other, by, call.body.evidence, now)
         if merged is None:
             return None, frozenset()
-        moved = await tx.fetch(
-            "SELECT unnest(conversations) AS id FROM contact_merges WHERE kept_id = $1 AND gone_id = $2 "
-            "AND undone_at IS NULL ORDER BY at DESC",
-            merged.kept,
-            merged.gone,
-        )
-        return merged, await _tell(core, tx, [row["id"] for row in moved], now)
+        change = Change("contact.merged", merged.id, merged.kept, merged.gone, now)
+        return merged, await tell(tx, core.settings, change, merged.conversations, now)
 
     merged, rung = await core.db.transaction(work)
     if merged is None:
@@ -169,8 +163,9 @@ class UndoRequest(Struct, frozen=True, forbid_unknown_fields=True):
 async def unmerge_contacts(call: Call[Nothing, UndoRequest]) -> ContactView:
     """Undo a merge.
 
-    The younger contact has its addresses and conversations again, also those made there since. The platform's
-    word for that merge is not followed again. 409: it is undone already, or one of the two was merged on.
+    It is told by `contact.unmerged`. The younger contact has its addresses and conversations again, also
+    those made there since. The platform's word for that merge is not followed again. 409: it is undone
+    already, or one of the two was merged on.
     """
     core, own = call.core, own_id("cnt", call.path["id"])
     wanted = read_id("mrg", call.body.merge)
@@ -183,7 +178,10 @@ async def unmerge_contacts(call: Call[Nothing, UndoRequest]) -> ContactView:
             raise not_found()
         now = core.clock()
         moved = await rows.undo(tx, merge, now)
-        return None if moved is None else await _tell(core, tx, moved, now)
+        if moved is None:
+            return None
+        facts = (merge[name] for name in ("id", "kept_id", "gone_id", "at"))
+        return await tell(tx, core.settings, Change("contact.unmerged", *facts), moved, now)
 
     rung = await core.db.transaction(work)
     if rung is None:
@@ -191,14 +189,3 @@ async def unmerge_contacts(call: Call[Nothing, UndoRequest]) -> ContactView:
     if rung:
         core.bells.ring("deliver")
     return await _view(core, own, call.queues)
-
-
-async def _tell(
-    core: Core, tx: Transaction, conversations: Sequence[UUID], at: datetime
-) -> frozenset[str]:
-    events = []
-    for own in sorted(conversations, key=lambda one: one.bytes):
-        row: Any = await conversation_rows.lock_conversation(tx, None, own)
-        data = {"conversation": told(row)}
-        events.append(NewEvent("conversation.updated", data, row["account"], row["queue"], own))
-    return await publish(tx, core.settings, events, at)

@@ -14,14 +14,17 @@ from hub.errors import SendError
 from hub.replies import (
     Accepted,
     Asked,
+    AskedIn,
     Author,
     InvalidReply,
     NotNow,
-    ReplyRequest,
+    RoutedReply,
     UnderKey,
     UnknownMessage,
     accept,
     cancel,
+    choose,
+    plain,
     resend,
 )
 from hub.store import Transaction
@@ -157,31 +160,43 @@ KEY_HEADERS = {
     "/v1/conversations/{id}/messages",
     tag=TAG,
     scope="reply",
-    body=ReplyRequest,
+    body=RoutedReply,
     answer=Message,
     status=202,
     problems=(404, 409),
     headers=KEY_HEADERS,
 )
-async def send_message(call: Call[Nothing, ReplyRequest]) -> web.Response:
+async def send_message(call: Call[Nothing, RoutedReply]) -> web.Response:
     """Reply.
 
     202: the reply is on disk with its platform calls, and goes out in the order of its conversation;
     `message.status` events tell what becomes of it. A window that is closed is told at once: the reply
     is `held` for the customer, or refused with 422, as the account is set up. Send an
     `Idempotency-Key`; 409 means that a request with that key still runs.
+
+    With `via` it goes to the same contact on another way: in the conversation that fits the account, the
+    channel or the address that you name, of those that the token sees. Then `conversation` in the answer is
+    that one, and `extra.asked_in` is this one.
     """
     conversation = own_id("cnv", call.path["id"])
-    author = Author(call.caller.name, call.caller.token_id)
-    asked = Asked(conversation, call.body, author, call.queues, _under_key(call))
-    if shown := await call.services.together.accept(asked):
-        return _answered(idempotency.Answer(202, shown))
+    author = Author(call.caller.name, call.caller.token_id, call.queues)
+    request = plain(call.body)
+    if call.body.via is None:
+        asked = Asked(conversation, request, author, call.queues, _under_key(call))
+        if shown := await call.services.together.accept(asked):
+            return _answered(idempotency.Answer(202, shown))
 
     async def work(tx: Transaction) -> Accepted:
-        found = await rows.lock_conversation(tx, call.queues, conversation)
+        chosen = conversation
+        if call.body.via is not None:
+            if await rows.conversation(tx, call.queues, conversation) is None:
+                raise not_found()
+            chosen = await choose(tx, conversation, call.body, call.queues)
+        found = await rows.lock_conversation(tx, call.queues, chosen)
         if found is None:
             raise not_found()
-        return await accept(call.core, tx, found, call.body, author=author)
+        asked_in = AskedIn(conversation, "chosen") if chosen != conversation else None
+        return await accept(call.core, tx, found, request, author=author, asked_in=asked_in)
 
     return await said(call, work)
 

@@ -11,7 +11,7 @@ from hub.feed import NewEvent, publish
 from hub.ids import new_id
 from hub.ingest.filing import conversation_json
 from hub.model import Address, ConversationRef
-from hub.replies import Accepted, Author, ReplyRequest, accept
+from hub.replies import Accepted, Author, ReplyRequest, accept, plain
 from hub.settings import AccountPlan
 from hub.store import Transaction
 from hub.store.filing import ConversationRow, contacts_of, lock_conversations, make_conversations
@@ -25,7 +25,7 @@ table = RouteTable()
 
 
 class Recipient(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where somebody is reached; `scope` is empty for e-mail addresses and phone numbers."""
+    """Where somebody is reached; `scope` may be left out: the account knows it."""
 
     scheme: Annotated[str, Meta(min_length=1, max_length=32)]
     value: Annotated[str, Meta(min_length=1, max_length=512)]
@@ -68,27 +68,36 @@ async def open_conversation(call: Call[Nothing, Opening]) -> web.Response:
     queue = asked.queue or core.settings.hub.default_queue
     if queue not in core.settings.queues or not call.caller.sees(queue):
         raise invalid("no such queue, or not for this token", pointer="/queue")
-    author = Author(call.caller.name, call.caller.token_id)
-    fields = {name: getattr(asked, name) for name in ReplyRequest.__struct_fields__}
+    author = Author(call.caller.name, call.caller.token_id, call.queues)
 
     async def work(tx: Transaction) -> Accepted:
         place, rung = await _place(core, tx, asked, plan, queue)
         if not call.caller.sees(place.queue):
             raise not_found()
-        accepted = await accept(core, tx, {"id": place.id}, ReplyRequest(**fields), author=author)
+        accepted = await accept(core, tx, {"id": place.id}, plain(asked), author=author)
         return accepted._replace(destinations=accepted.destinations | rung)
 
     return await said(call, work)
+
+
+def _home(to: Recipient, plan: AccountPlan) -> tuple[Address, ConversationRef]:
+    """The recipient's address as the account writes it: another one would be somebody else's."""
+    address = Address(to.scheme, "", to.value)
+    home = ConversationRef(thread_key=address.value)
+    if plan.channel.opens is not None:
+        address, home = plan.channel.opens(address, plan.account)
+    if to.scheme != address.scheme:
+        raise invalid(f"this account writes to {address.scheme} addresses", pointer="/to/scheme")
+    if to.scope not in ("", address.scope):
+        raise invalid("is not the scope of this account; leave it out", pointer="/to/scope")
+    return address, home
 
 
 async def _place(
     core: Core, tx: Transaction, asked: Opening, plan: AccountPlan, queue: str
 ) -> tuple[ConversationRow, frozenset[str]]:
     """The conversation with the recipient, locked, made where there is none; and whom to ring."""
-    address = Address(asked.to.scheme, asked.to.scope, asked.to.value)
-    home = ConversationRef(thread_key=address.value)
-    if plan.channel.opens is not None:
-        address, home = plan.channel.opens(address, plan.account)
+    address, home = _home(asked.to, plan)
     key = (asked.account, short_key(home.thread_key or address.value))
     if found := await lock_conversations(tx, [key]):
         return found[0], frozenset()
