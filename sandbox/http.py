@@ -1,12 +1,18 @@
 """Small HTTP helpers that every part of the sandbox uses."""
 
+import contextlib
+import random
 import re
+import socket
 from collections.abc import Awaitable, Callable
 
 import aiohttp
 from aiohttp import web
 
 _LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?")
+
+QUIET_PORTS = (20000, 32768)
+"""Below those of Linux (from 32768) and of macOS (from 49152) that last as long as a connection."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -52,6 +58,20 @@ async def serve(app: web.Application, host: str, port: int) -> tuple[web.AppRunn
         await runner.cleanup()
         raise
     return runner, int(runner.addresses[0][1])
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free now, and stays so for a while.
+
+    It is none of those that the system gives to whoever connects or binds to 0: on a busy machine
+    such a port is soon somebody's.
+    """
+    for _ in range(1000):
+        port = random.randrange(*QUIET_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port is free on 127.0.0.1")
 
 
 def cut(request: web.Request) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import secrets
-import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from sandbox.helpdesk import Helpdesk, new_webhook_secret
+from sandbox.http import free_port
 from sandbox.phones import App, Person
 
 Made = TypeVar("Made")
@@ -76,9 +76,7 @@ class DemoPorts:
     def __getitem__(self, name: str) -> int:
         """The port called *name*; a free one at the first asking, which whoever is quick may take."""
         if name not in self._ports:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self._ports[name] = int(probe.getsockname()[1])
+            self._ports[name] = free_port()
         return self._ports[name]
 
 

@@ -12,13 +12,13 @@ from typing import Any, Literal
 import aiohttp
 from aiohttp import WSMsgType, web
 
+from sandbox.faults import Fault, FaultBox
 from sandbox.http import cut
 from sandbox.journal import Journal
 from sandbox.onebot.actions import Actions
 from sandbox.onebot.events import Events
 from sandbox.onebot.people import Refused
 from sandbox.onebot.wire import signature
-from sandbox.wechat.faults import Fault, FaultBox
 
 __all__ = ["Line", "Office", "ReverseLine", "forward_routes", "http_routes", "post_event"]
 

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from sandbox.faults import Fault, FaultBox, FaultKind
 from sandbox.files import File
 from sandbox.http import only_loopback, serve
 from sandbox.journal import Clock, Journal
@@ -27,7 +28,6 @@ from sandbox.onebot.lines import (
 )
 from sandbox.onebot.people import Group, Said, World
 from sandbox.phones import Bubble
-from sandbox.wechat.faults import Fault, FaultBox, FaultKind
 
 __all__ = ["OneBotCredentials", "OneBotSimulator"]
 
@@ -49,7 +49,7 @@ class OneBotSimulator:
     """One account; *websocket_url* and *post_url* are where its events go.
 
     ``time_scale`` shortens the waits between heartbeats and before connecting again. Faults are those
-    of ``sandbox.wechat.faults``, their path is the beginning of an action's name.
+    of ``sandbox.faults``, their path is the beginning of an action's name.
     """
 
     def __init__(
@@ -268,7 +268,7 @@ class OneBotSimulator:
         return list(self.world.screens.bubbles(f"group:{group.number}"))
 
     def fail(self, kind: FaultKind, **rest: Any) -> None:
-        """Make the next actions go wrong; see ``sandbox.wechat.faults.Fault``."""
+        """Make the next actions go wrong; see ``sandbox.faults.Fault``."""
         self.faults.add(Fault(kind, **rest))
 
     def log(self, kind: str | None = None, *, after: int = 0) -> list[dict[str, Any]]:

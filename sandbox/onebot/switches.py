@@ -1,10 +1,10 @@
 """What can go wrong with an implementation and its connections."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from sandbox.phones import Field, Switch, SwitchBoard, Words
-from sandbox.wechat.faults import Fault, FaultKind
+from sandbox.phones import Switch, SwitchBoard, Words
+from sandbox.switches import TIMES, call_switches, described, times, well_again_switch
 
 if TYPE_CHECKING:
     from sandbox.onebot.simulator import OneBotSimulator
@@ -12,14 +12,6 @@ if TYPE_CHECKING:
 __all__ = ["onebot_board"]
 
 Asked = Mapping[str, str]
-TIMES = Field("count", Words("How often", "次数"), "1", "number")
-SECONDS = Field("seconds", Words("Seconds", "秒数"), "10", "number")
-HOWS = (
-    ("errcode", Words("answer a retcode", "返回错误码")),
-    ("drop_request", Words("cut before it acts", "处理前断开")),
-    ("drop_answer", Words("act, then cut", "处理后断开")),
-    ("late", Words("act, and answer late", "处理后延迟应答")),
-)
 
 
 def onebot_board(simulator: "OneBotSimulator") -> SwitchBoard:
@@ -104,34 +96,18 @@ class _Switches:
 
     def _calls(self) -> tuple[Switch, ...]:
         return (
-            Switch(
-                "fail_call",
-                Words("Fail the n-th call", "让第 n 次调用失败"),
-                Words(
+            *call_switches(
+                self._simulator.faults,
+                "send_",
+                "1200",
+                ways=("errcode", "drop_request", "drop_answer", "late"),
+                named=Words("Action", "动作"),
+                help=Words(
                     "Counted from now, among the actions that begin so.",
                     "从现在起，按动作名前缀计数。",
                 ),
-                self._fail,
-                (
-                    Field("nth", Words("Which", "第几次"), "1", "number"),
-                    Field("path", Words("Action", "动作"), "send_"),
-                    Field("how", Words("How", "方式"), "errcode", options=HOWS),
-                    Field("code", Words("retcode", "错误码"), "1200", "number"),
-                ),
             ),
-            Switch(
-                "slow",
-                Words("Answer slowly", "缓慢应答"),
-                Words("The next calls wait, then act and answer.", "接下来的调用先等待再处理。"),
-                self._slow,
-                (SECONDS, TIMES),
-            ),
-            Switch(
-                "well_again",
-                Words("All well again", "恢复正常"),
-                Words("Nothing more goes wrong by itself.", "不再出任何故障。"),
-                self._well,
-            ),
+            well_again_switch(self._simulator.faults, self._well),
         )
 
     async def _cut(self, _asked: Asked) -> None:
@@ -144,7 +120,7 @@ class _Switches:
         self._simulator.actions.tells_history = False
 
     def _twice(self, asked: Asked) -> None:
-        self._simulator.repeats += _count(asked)
+        self._simulator.repeats += times(asked)
 
     def _strings(self, _asked: Asked) -> None:
         self._simulator.events.format = "string"
@@ -162,20 +138,8 @@ class _Switches:
     def _forget(self, _asked: Asked) -> None:
         self._simulator.world.forget()
 
-    def _fail(self, asked: Asked) -> None:
-        kind = cast("FaultKind", asked["how"])
-        skip = max(0, int(float(asked["nth"])) - 1)
-        code = int(float(asked["code"]))
-        self._simulator.faults.add(
-            Fault(kind, path=asked["path"], code=code, skip=skip, seconds=60.0)
-        )
-
-    def _slow(self, asked: Asked) -> None:
-        self._simulator.faults.add(Fault("slow", _count(asked), seconds=float(asked["seconds"])))
-
-    def _well(self, _asked: Asked) -> None:
+    def _well(self) -> None:
         simulator = self._simulator
-        simulator.faults.clear()
         simulator.repeats = 0
         simulator.is_online = simulator.actions.tells_history = True
         simulator.events.format = "array"
@@ -183,10 +147,6 @@ class _Switches:
 
 
 def _pending(simulator: "OneBotSimulator") -> list[str]:
-    faults: list[Any] = [
-        f"{fault.kind} × {fault.count}{f' after {fault.skip}' if fault.skip else ''}"
-        for fault in simulator.faults.waiting()
-    ]
     states = {
         "account offline": not simulator.is_online,
         "no history": not simulator.actions.tells_history,
@@ -194,8 +154,5 @@ def _pending(simulator: "OneBotSimulator") -> list[str]:
         "muted": any(group.is_muted for group in simulator.world.groups.values()),
         f"deliver twice × {simulator.repeats}": simulator.repeats > 0,
     }
+    faults = map(described, simulator.faults.waiting())
     return [*faults, *(name for name, is_on in states.items() if is_on)]
-
-
-def _count(asked: Asked) -> int:
-    return max(1, int(float(asked["count"])))

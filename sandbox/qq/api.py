@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
+from sandbox.faults import Fault, FaultBox
 from sandbox.http import cut
 from sandbox.journal import Clock, Journal
 from sandbox.qq.chats import Chats
@@ -19,7 +20,6 @@ from sandbox.qq.contents import check
 from sandbox.qq.errors import Refused
 from sandbox.qq.files import Files
 from sandbox.qq.tokens import TokenDesk
-from sandbox.wechat.faults import Fault, FaultBox
 
 __all__ = ["QqApi"]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from sandbox.faults import Fault, FaultBox, FaultKind
 from sandbox.files import File
 from sandbox.http import only_loopback, serve
 from sandbox.journal import Clock, Journal
@@ -24,7 +25,6 @@ from sandbox.qq.push import Pusher, PushResult
 from sandbox.qq.signing import Signer
 from sandbox.qq.switches import qq_board
 from sandbox.qq.tokens import TokenDesk
-from sandbox.wechat.faults import Fault, FaultBox, FaultKind
 
 __all__ = ["QqCredentials", "QqSimulator"]
 
@@ -43,7 +43,7 @@ class QqSimulator:
     """The platform, as a bot and the people around it meet it.
 
     Every act of a person is an event: it is pushed to *callback_url*, where there is one, and sent by
-    the gateway to whoever is connected. Faults are those of ``sandbox.wechat.faults``.
+    the gateway to whoever is connected. Faults are those of ``sandbox.faults``.
     """
 
     def __init__(
@@ -232,7 +232,7 @@ class QqSimulator:
         return list(self.screens.bubbles(key))
 
     def fail(self, kind: FaultKind, **rest: Any) -> None:
-        """Make the next API calls go wrong; see ``sandbox.wechat.faults.Fault``."""
+        """Make the next API calls go wrong; see ``sandbox.faults.Fault``."""
         self.faults.add(Fault(kind, **rest))
 
     def log(self, kind: str | None = None, *, after: int = 0) -> list[dict[str, Any]]:

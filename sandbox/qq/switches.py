@@ -1,10 +1,10 @@
 """What can go wrong with the QQ bot platform."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from sandbox.phones import Field, Switch, SwitchBoard, Words
-from sandbox.wechat.faults import Fault, FaultKind
+from sandbox.phones import Switch, SwitchBoard, Words
+from sandbox.switches import TIMES, call_switches, described, times, well_again_switch
 
 if TYPE_CHECKING:
     from sandbox.qq.simulator import QqSimulator
@@ -12,14 +12,6 @@ if TYPE_CHECKING:
 __all__ = ["qq_board"]
 
 Asked = Mapping[str, str]
-TIMES = Field("count", Words("How often", "次数"), "1", "number")
-SECONDS = Field("seconds", Words("Seconds", "秒数"), "10", "number")
-HOWS = (
-    ("errcode", Words("answer an error code", "返回错误码")),
-    ("drop_request", Words("cut before it acts", "处理前断开")),
-    ("drop_answer", Words("act, then cut", "处理后断开")),
-    ("bad_gateway", Words("act, then 502", "处理后返回 502")),
-)
 
 
 def qq_board(simulator: "QqSimulator") -> SwitchBoard:
@@ -98,34 +90,8 @@ class _Switches:
 
     def _calls(self) -> tuple[Switch, ...]:
         return (
-            Switch(
-                "fail_call",
-                Words("Fail the n-th call", "让第 n 次调用失败"),
-                Words(
-                    "Counted from now, among the calls whose path begins so.",
-                    "从现在起，按路径前缀计数。",
-                ),
-                self._fail,
-                (
-                    Field("nth", Words("Which", "第几次"), "1", "number"),
-                    Field("path", Words("Path", "路径"), "/v2/"),
-                    Field("how", Words("How", "方式"), "errcode", options=HOWS),
-                    Field("code", Words("Error code", "错误码"), "50055001", "number"),
-                ),
-            ),
-            Switch(
-                "slow",
-                Words("Answer slowly", "缓慢应答"),
-                Words("The next calls wait, then act and answer.", "接下来的调用先等待再处理。"),
-                self._slow,
-                (SECONDS, TIMES),
-            ),
-            Switch(
-                "well_again",
-                Words("All well again", "恢复正常"),
-                Words("Nothing more goes wrong by itself.", "不再出任何故障。"),
-                self._well,
-            ),
+            *call_switches(self._simulator.faults, "/v2/", "50055001"),
+            well_again_switch(self._simulator.faults, self._well),
         )
 
     def _expire(self, _asked: Asked) -> None:
@@ -136,7 +102,7 @@ class _Switches:
         self._simulator.chats.close(f"c2c:{customer}" if customer else "")
 
     def _review(self, asked: Asked) -> None:
-        self._simulator.api.audited += _count(asked)
+        self._simulator.api.audited += times(asked)
 
     async def _pass(self, _asked: Asked) -> None:
         for audit in list(self._simulator.api.under_review):
@@ -147,38 +113,21 @@ class _Switches:
             await self._simulator.decide(audit, passed=False)
 
     def _twice(self, asked: Asked) -> None:
-        self._simulator.pusher.twice += _count(asked)
+        self._simulator.pusher.twice += times(asked)
 
     def _cut(self, _asked: Asked) -> None:
         self._simulator.gateway.cut()
 
-    def _fail(self, asked: Asked) -> None:
-        kind = cast("FaultKind", asked["how"])
-        skip = max(0, int(float(asked["nth"])) - 1)
-        code = int(float(asked["code"]))
-        self._simulator.faults.add(Fault(kind, path=asked["path"], code=code, skip=skip))
-
-    def _slow(self, asked: Asked) -> None:
-        self._simulator.faults.add(Fault("slow", _count(asked), seconds=float(asked["seconds"])))
-
-    def _well(self, _asked: Asked) -> None:
+    def _well(self) -> None:
         simulator = self._simulator
-        simulator.faults.clear()
         simulator.pusher.twice = simulator.api.audited = 0
 
 
 def _pending(simulator: "QqSimulator") -> list[str]:
-    faults: list[Any] = [
-        f"{fault.kind} × {fault.count}{f' after {fault.skip}' if fault.skip else ''}"
-        for fault in simulator.faults.waiting()
-    ]
     states = {
         f"review × {simulator.api.audited}": simulator.api.audited > 0,
         f"under review: {len(simulator.api.under_review)}": bool(simulator.api.under_review),
         f"deliver twice × {simulator.pusher.twice}": simulator.pusher.twice > 0,
     }
+    faults = map(described, simulator.faults.waiting())
     return [*faults, *(name for name, is_on in states.items() if is_on)]
-
-
-def _count(asked: Asked) -> int:
-    return max(1, int(float(asked["count"])))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from sandbox.faults import FaultKind
 from sandbox.files import File
 from sandbox.phones import (
     App,
@@ -22,7 +23,6 @@ from sandbox.phones import (
 from sandbox.sms.aliyun import AliyunSimulator
 from sandbox.sms.platform import Reports, SmsPlatform
 from sandbox.sms.twilio import TwilioSimulator
-from sandbox.wechat.faults import FaultKind
 
 __all__ = ["SmsApp"]
 

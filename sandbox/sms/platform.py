@@ -11,11 +11,11 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from sandbox.faults import Fault, FaultBox, FaultKind
 from sandbox.http import Handler, cut, only_loopback, read_limited, serve
 from sandbox.journal import Clock, Journal
 from sandbox.phones import Bubble, Screens
 from sandbox.phones.bubbles import Author
-from sandbox.wechat.faults import Fault, FaultBox, FaultKind
 
 __all__ = ["Callback", "Pushed", "Refusal", "Reports", "SmsPlatform"]
 
@@ -135,7 +135,7 @@ class SmsPlatform:
         self.screens.show(self.key_of(number), author, "text", text)
 
     def fail(self, kind: FaultKind, **rest: Any) -> None:
-        """Make the next API calls go wrong; see ``sandbox.wechat.faults.Fault``."""
+        """Make the next API calls go wrong; see ``sandbox.faults.Fault``."""
         self.faults.add(Fault(kind, **rest))
 
     def log(self, kind: str | None = None, *, after: int = 0) -> list[dict[str, Any]]:

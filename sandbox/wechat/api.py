@@ -12,11 +12,11 @@ from typing import Any
 
 from aiohttp import BodyPartReader, web
 
+from sandbox.faults import Fault, FaultBox
 from sandbox.http import Handler, cut
 from sandbox.journal import Clock, Journal
 from sandbox.wechat.customers import Customer, Customers
 from sandbox.wechat.errors import PlatformError
-from sandbox.wechat.faults import Fault, FaultBox
 from sandbox.wechat.media import Media, MediaStore
 from sandbox.wechat.sending import deliver, read_request
 from sandbox.wechat.templates import Said, Templates

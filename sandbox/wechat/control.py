@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
+from sandbox.faults import Fault, FaultBox
 from sandbox.journal import Journal
 from sandbox.phones import SwitchBoard, switch_routes
 from sandbox.wechat import messages
-from sandbox.wechat.faults import Fault, FaultBox
 from sandbox.wechat.messages import UserAction
 from sandbox.wechat.push import Pusher
 from sandbox.wechat.tokens import TokenOffice

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from sandbox.faults import Fault, FaultBox, FaultKind
 from sandbox.http import only_loopback, serve
 from sandbox.journal import Clock, Journal
 from sandbox.wechat import messages
@@ -16,7 +17,6 @@ from sandbox.wechat.api import MAX_REQUEST_BYTES, PlatformApi
 from sandbox.wechat.control import ControlApi
 from sandbox.wechat.crypto import Envelope, new_aes_key, new_token
 from sandbox.wechat.customers import Bubble, Customers
-from sandbox.wechat.faults import Fault, FaultBox, FaultKind
 from sandbox.wechat.media import MediaStore
 from sandbox.wechat.messages import StampedAction, UserAction
 from sandbox.wechat.push import (

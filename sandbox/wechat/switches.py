@@ -1,21 +1,12 @@
 """The switches that all three simulators of the WeChat family have."""
 
 from collections.abc import Callable, Mapping
-from typing import cast
 
-from sandbox.phones import Field, Switch, SwitchBoard, Words
-from sandbox.wechat.faults import Fault, FaultBox, FaultKind
+from sandbox.faults import FaultBox
+from sandbox.phones import Switch, SwitchBoard, Words
+from sandbox.switches import TIMES, call_switches, described, times, well_again_switch
 from sandbox.wechat.push import Pusher
 from sandbox.wechat.tokens import TokenOffice
-
-TIMES = Field("count", Words("How often", "次数"), "1", "number")
-SECONDS = Field("seconds", Words("Seconds", "秒数"), "10", "number")
-HOWS = (
-    ("errcode", Words("answer an error code", "返回错误码")),
-    ("drop_request", Words("cut before it acts", "处理前断开")),
-    ("drop_answer", Words("act, then cut", "处理后断开")),
-    ("bad_gateway", Words("act, then 502", "处理后返回 502")),
-)
 
 
 def family_board(
@@ -34,18 +25,6 @@ def family_board(
 
     def expire(asked: Mapping[str, str]) -> None:
         tokens.expire_all()
-
-    def fail(asked: Mapping[str, str]) -> None:
-        skip = max(0, int(float(asked["nth"])) - 1)
-        kind = cast("FaultKind", asked["how"])
-        faults.add(Fault(kind, path=asked["path"], code=int(float(asked["code"])), skip=skip))
-
-    def slow(asked: Mapping[str, str]) -> None:
-        faults.add(Fault("slow", _count(asked), seconds=float(asked["seconds"])))
-
-    def stop(asked: Mapping[str, str]) -> None:
-        faults.clear()
-        well_again()
 
     switches = (
         Switch(
@@ -67,39 +46,11 @@ def family_board(
             revoke,
         ),
         *own,
-        Switch(
-            "fail_call",
-            Words("Fail the n-th call", "让第 n 次调用失败"),
-            Words(
-                "Counted from now, among the calls whose path begins so.",
-                "从现在起，按路径前缀计数。",
-            ),
-            fail,
-            (
-                Field("nth", Words("Which", "第几次"), "1", "number"),
-                Field("path", Words("Path", "路径"), "/cgi-bin/"),
-                Field("how", Words("How", "方式"), "errcode", options=HOWS),
-                Field("code", Words("Error code", "错误码"), "-1", "number"),
-            ),
-        ),
-        Switch(
-            "slow",
-            Words("Answer slowly", "缓慢应答"),
-            Words(
-                "The next calls wait, then act and answer.", "接下来的调用先等待，再处理并应答。"
-            ),
-            slow,
-            (SECONDS, TIMES),
-        ),
+        *call_switches(faults, "/cgi-bin/", "-1"),
         *delivery,
-        Switch(
-            "well_again",
-            Words("All well again", "恢复正常"),
-            Words("Nothing more goes wrong by itself.", "不再出任何故障。"),
-            stop,
-        ),
+        well_again_switch(faults, well_again),
     )
-    return SwitchBoard(switches, lambda: [*map(_described, faults.waiting()), *pending()])
+    return SwitchBoard(switches, lambda: [*map(described, faults.waiting()), *pending()])
 
 
 def window_switch(close: Callable[[str], None]) -> Switch:
@@ -140,10 +91,10 @@ def push_switches(pusher: Pusher) -> tuple[Switch, ...]:
     """Delivery of pushes: twice, and out of order."""
 
     def twice(asked: Mapping[str, str]) -> None:
-        pusher.twice += _count(asked)
+        pusher.twice += times(asked)
 
     def mix(asked: Mapping[str, str]) -> None:
-        pusher.mixed.pairs += _count(asked)
+        pusher.mixed.pairs += times(asked)
 
     return (
         Switch(
@@ -178,13 +129,3 @@ def pending_pushes(pusher: Pusher) -> list[str]:
 def calm(pusher: Pusher) -> None:
     """Pushes arrive once and in order."""
     pusher.twice = pusher.mixed.pairs = 0
-
-
-def _described(fault: Fault) -> str:
-    after = f" after {fault.skip}" if fault.skip else ""
-    code = f" {fault.code}" if fault.kind == "errcode" else ""
-    return f"{fault.kind}{code} × {fault.count}{after}"
-
-
-def _count(asked: Mapping[str, str]) -> int:
-    return max(1, int(float(asked["count"])))

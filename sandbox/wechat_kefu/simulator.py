@@ -7,12 +7,12 @@ from typing import Any
 
 from aiohttp import web
 
+from sandbox.faults import Fault, FaultBox, FaultKind
 from sandbox.http import only_loopback, serve
 from sandbox.journal import Clock, Journal
 from sandbox.phones import NotPossible
 from sandbox.wechat.control import CommonControl
 from sandbox.wechat.customers import Bubble, Customers
-from sandbox.wechat.faults import Fault, FaultBox, FaultKind
 from sandbox.wechat.messages import UserAction
 from sandbox.wechat.push import Pusher, PushResult, UrlCheck
 from sandbox.wechat.switches import family_board, window_switch
@@ -31,7 +31,7 @@ class KefuSimulator:
     """The platform, as the app that manages customer service and the people on both sides meet it.
 
     What people do lands in the feed of a desk at once; :meth:`ring` tells the callback of it. Every
-    credential that is not given is made up. Faults are those of ``sandbox.wechat.faults``; switches of
+    credential that is not given is made up. Faults are those of ``sandbox.faults``; switches of
     the feed (small pages, empty pages, slowness) stand on :attr:`api`.
     """
 
@@ -234,7 +234,7 @@ class KefuSimulator:
         return [item for _, item in self.desks.get(desk).items]
 
     def fail(self, kind: FaultKind, **rest: Any) -> None:
-        """Make the next API calls go wrong; see ``sandbox.wechat.faults.Fault``."""
+        """Make the next API calls go wrong; see ``sandbox.faults.Fault``."""
         self.faults.add(Fault(kind, **rest))
 
     def log(self, kind: str | None = None, *, after: int = 0) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sandbox.phones import Field, NotPossible, Switch, Words
-from sandbox.wechat.switches import TIMES
+from sandbox.switches import TIMES, times
 from sandbox.wechat_kefu.desks import QUEUED, Desks
 
 if TYPE_CHECKING:
@@ -89,10 +89,10 @@ def feed_switches(desks: Desks) -> tuple[Switch, ...]:
     """Items that come twice, and out of order."""
 
     def twice(asked: Mapping[str, str]) -> None:
-        desks.twice += max(1, int(float(asked["count"])))
+        desks.twice += times(asked)
 
     def mix(asked: Mapping[str, str]) -> None:
-        desks.mixed += max(1, int(float(asked["count"])))
+        desks.mixed += times(asked)
 
     return (
         Switch(

@@ -7,9 +7,9 @@ from typing import Any
 
 from aiohttp import BodyPartReader, web
 
+from sandbox.faults import Fault, FaultBox
 from sandbox.http import Handler, cut
 from sandbox.journal import Clock, Journal
-from sandbox.wechat.faults import Fault, FaultBox
 from sandbox.wechat.media import Media, MediaStore
 from sandbox.wechat.sending import read_request
 from sandbox.wechat.tokens import LIFETIME_SECONDS, TokenOffice

@@ -7,12 +7,12 @@ from typing import Any
 
 from aiohttp import web
 
+from sandbox.faults import Fault, FaultBox, FaultKind
 from sandbox.http import only_loopback, serve
 from sandbox.journal import Clock, Journal
 from sandbox.wechat import messages
 from sandbox.wechat.control import CommonControl
 from sandbox.wechat.customers import Bubble
-from sandbox.wechat.faults import Fault, FaultBox, FaultKind
 from sandbox.wechat.messages import StampedAction, UserAction
 from sandbox.wechat.push import Pusher, PushResult, UrlCheck
 from sandbox.wechat.switches import calm, family_board, pending_pushes, push_switches, range_switch
@@ -33,7 +33,7 @@ class WeComSimulator:
     """The platform, as one self-built app and its members meet it.
 
     Every credential that is not given is made up. ``time_scale`` shortens the five seconds that a
-    push may take; ``clock`` dates everything else. Faults are those of ``sandbox.wechat.faults``.
+    push may take; ``clock`` dates everything else. Faults are those of ``sandbox.faults``.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ class WeComSimulator:
         return list(self.members.meet(userid).bubbles)
 
     def fail(self, kind: FaultKind, **rest: Any) -> None:
-        """Make the next API calls go wrong; see ``sandbox.wechat.faults.Fault``."""
+        """Make the next API calls go wrong; see ``sandbox.faults.Fault``."""
         self.faults.add(Fault(kind, **rest))
 
     def log(self, kind: str | None = None, *, after: int = 0) -> list[dict[str, Any]]:

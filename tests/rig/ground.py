@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import secrets
-import socket
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,13 +24,6 @@ T = TypeVar("T")
 TESTS = Path(__file__).resolve().parent.parent
 ROOT = TESTS.parent
 NOT_PASSED_ON = ("DATABASE_URL", "REDIS_URL", "HUB_UNSAFE_DATABASE", "HUB_FAILPOINT", "HUB_CONFIG")
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def plain_url(url: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from sandbox.faults import Fault, FaultBox
 from sandbox.files import File
 from sandbox.phones import (
     App,
@@ -23,7 +24,6 @@ from sandbox.phones import (
     switch_routes,
 )
 from sandbox.phones.spec import MAX_FILE_BYTES
-from sandbox.wechat.faults import Fault, FaultBox
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "write-a-simulator.md"
 LIN, MIA = Person("lin", "林小雨", "lin@home.example"), Person("mia", "Mia", "mia@home.example")

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from sandbox.faults import Fault, FaultBox
 from sandbox.wechat.customers import Customers
 from sandbox.wechat.errors import PlatformError
-from sandbox.wechat.faults import Fault, FaultBox
 from sandbox.wechat.media import MEGABYTE, MediaStore
 from sandbox.wechat.sending import check_message, deliver, read_request
 from sandbox.wechat.tokens import TokenOffice
