@@ -55,8 +55,9 @@ class Reserved(NamedTuple):
 OPEN = """
 WITH given AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                         $8::timestamptz[], $9::timestamptz[], $10::int[])
-        AS u (id, conversation_id, account, trigger, key, grouping, mode, opened_at, until, remaining)
+                         $8::timestamptz[], $9::timestamptz[], $10::int[], $11::bool[])
+        AS u (id, conversation_id, account, trigger, key, grouping, mode, opened_at, until, remaining,
+              superseded)
 ), fresh AS (
     SELECT * FROM given g WHERE NOT EXISTS (SELECT FROM allowances a
         WHERE a.conversation_id = g.conversation_id AND a.trigger = g.trigger AND a.key = g.key)
@@ -68,11 +69,10 @@ WITH given AS (
 )
 INSERT INTO allowances (id, conversation_id, account, trigger, key, grouping, mode, opened_at, until,
                         remaining, closed)
-SELECT f.*, f.grouping IS NOT NULL AND (
-    EXISTS (SELECT FROM allowances a WHERE a.conversation_id = f.conversation_id
-            AND a.grouping = f.grouping AND NOT a.closed AND a.opened_at > f.opened_at)
-    OR EXISTS (SELECT FROM fresh n WHERE n.conversation_id = f.conversation_id
-               AND n.grouping = f.grouping AND (n.opened_at, n.id) > (f.opened_at, f.id)))
+SELECT f.id, f.conversation_id, f.account, f.trigger, f.key, f.grouping, f.mode, f.opened_at, f.until,
+       f.remaining, f.superseded OR f.grouping IS NOT NULL AND EXISTS (
+           SELECT FROM allowances a WHERE a.conversation_id = f.conversation_id
+           AND a.grouping = f.grouping AND NOT a.closed AND a.opened_at > f.opened_at)
 FROM fresh f ON CONFLICT (conversation_id, trigger, key) DO NOTHING
 """
 
@@ -84,9 +84,16 @@ async def insert_allowances(tx: Transaction, allowances: Sequence[NewAllowance])
 
     The conversations are locked.
     """
-    if allowances:
-        columns = [list(column) for column in zip(*allowances, strict=True)]
-        await tx.fetch(OPEN, [new_id() for _ in allowances], *columns)
+    once = {(one.conversation_id, one.trigger, one.key): one for one in reversed(allowances)}
+    given = sorted(once.values(), key=lambda one: one.opened_at)
+    if given:
+        newest = {(one.conversation_id, one.grouping): one for one in given}
+        superseded = [
+            one.grouping is not None and newest[one.conversation_id, one.grouping] is not one
+            for one in given
+        ]
+        columns = [list(column) for column in zip(*given, strict=True)]
+        await tx.fetch(OPEN, [new_id() for _ in given], *columns, superseded)
 
 
 async def open_rows(reader: Reader, conversations: Iterable[UUID]) -> list[Any]:
