@@ -5,38 +5,33 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from hub.feed import NewEvent, publish
 from hub.ids import show_id
 from hub.settings import Settings
 from hub.store import Transaction
 from hub.store import api as rows
+from hub.store.conversations import Conversation, read_conversation
 
 __all__ = ["change", "told"]
 
 
-def told(row: Any) -> dict[str, Any]:
-    """A conversation's row as events tell it."""
+def told(one: Conversation) -> dict[str, Any]:
+    """A conversation as events and the API show it."""
     return {
-        "id": show_id("cnv", row["id"]),
-        "account": row["account"],
-        "channel": row["channel"],
-        "thread_key": row["thread_key"],
-        "is_group": row["is_group"],
-        "queue": row["queue"],
-        "state": row["state"],
-        "case_number": row["case_number"],
-        "subject": row["subject"],
-        "tags": msgspec.json.decode(row["tags"]),
-        "assignee": row["assignee"],
-        "contact": {"id": show_id("cnt", row["contact_id"]), "name": row["contact_name"]},
-        "address": {
-            "scheme": row["address_scheme"],
-            "scope": row["address_scope"],
-            "value": row["address_value"],
-        },
-        "created_at": row["created_at"],
+        "id": show_id("cnv", one.id),
+        "account": one.account,
+        "channel": one.channel,
+        "thread_key": one.thread_key,
+        "is_group": one.is_group,
+        "queue": one.queue,
+        "state": one.state,
+        "case_number": one.case_number,
+        "subject": one.subject,
+        "tags": one.tags,
+        "assignee": one.assignee,
+        "contact": {"id": show_id("cnt", one.contact_id), "name": one.contact_name},
+        "address": one.address,
+        "created_at": one.created_at,
     }
 
 
@@ -54,7 +49,7 @@ async def change(
     row = await rows.lock_conversation(tx, None, conversation_id)
     if row is None:
         return frozenset()
-    before = told(row)
+    before = told(read_conversation(row))
     after = {**before, **changes}
     if after == before:
         return frozenset()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import msgspec
@@ -11,8 +11,9 @@ from hub.ids import new_id
 from hub.settings import Settings
 from hub.store import Transaction
 from hub.store import feed as rows
+from hub.store.lanes import ClaimedLane
 
-__all__ = ["NewEvent", "Prepared", "prepare", "publish", "with_order"]
+__all__ = ["NewEvent", "Offer", "Prepared", "prepare", "publish", "with_order"]
 
 
 class NewEvent(NamedTuple):
@@ -60,15 +61,43 @@ def prepare(settings: Settings, events: Sequence[NewEvent], at: datetime) -> Pre
     return Prepared(ids, [_encode(event, at) for event in events], addressed)
 
 
+class Offer(Protocol):
+    """A deliverer of this process that takes what is published at once, with no claim between."""
+
+    @property
+    def holder(self) -> str: ...
+    def wants(self, destination: str, queue: str | None) -> bool:
+        """Whether it has room for one more lane of *destination*; True keeps that room."""
+        ...
+
+    def hand(self, lanes: Sequence[ClaimedLane]) -> None:
+        """What it has got, once the transaction is committed."""
+        ...
+
+
 async def publish(
-    tx: Transaction, settings: Settings, events: Sequence[NewEvent], at: datetime
+    tx: Transaction,
+    settings: Settings,
+    events: Sequence[NewEvent],
+    at: datetime,
+    offer: Offer | None = None,
 ) -> frozenset[str]:
     """Store *events* in the feed and queue them for their destinations, in the order given.
 
-    Returns the destinations that now have work; ring ``deliver`` for them after the commit.
+    Returns the destinations that now have work which *offer* did not take; ring ``deliver`` for them
+    after the commit.
     """
     if not events:
         return frozenset()
     made = prepare(settings, events, at)
-    await rows.publish_events(tx, made.ids, events, made.bodies, made.addressed, at)
-    return frozenset(one.destination for one in made.addressed)
+    queues = {own: event.queue for own, event in zip(made.ids, events, strict=True)}
+    lanes = {one.lane: queues[one.event_id] for one in made.addressed}
+    take = {key for key, queue in lanes.items() if offer and offer.wants(key[0], queue)}
+    holder = offer.holder if offer else None
+    taken = await rows.publish_events(
+        tx, made.ids, events, made.bodies, made.addressed, at, take, holder
+    )
+    if offer:
+        offer.hand(taken)
+    left = lanes.keys() - {(lane.destination, lane.conversation_id) for lane in taken}
+    return frozenset(destination for destination, _ in left)

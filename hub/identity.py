@@ -20,6 +20,7 @@ from hub.settings import Settings
 from hub.store import Transaction
 from hub.store import api as conversation_rows
 from hub.store import identity as rows
+from hub.store.conversations import read_conversation
 
 __all__ = ["BELL", "Change", "follow_claims", "run", "tell"]
 
@@ -97,6 +98,6 @@ async def tell(
     events = [NewEvent(change.kind, data, queue=queues[0] if len(queues) == 1 else None)]
     for own in sorted(moved, key=lambda one: one.bytes):
         row: Any = await conversation_rows.lock_conversation(tx, None, own)
-        shown = {"conversation": told(row)}
+        shown = {"conversation": told(read_conversation(row))}
         events.append(NewEvent("conversation.updated", shown, row["account"], row["queue"], own))
     return await publish(tx, settings, events, at)

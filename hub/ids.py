@@ -17,15 +17,28 @@ _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 _LENGTH = 26
 
+_WIDTH, _DRAW = 10, 256
+"""Bytes of randomness for an id, and for how many of them the system is asked at once."""
+
 _lock = threading.Lock()
 _last = 0
+_drawn: list[int] = []
+
+os.register_at_fork(after_in_child=_drawn.clear)
+
+
+def _draw() -> None:
+    raw = os.urandom(_WIDTH * _DRAW)
+    _drawn.extend(int.from_bytes(raw[at : at + _WIDTH]) for at in range(0, len(raw), _WIDTH))
 
 
 def new_id() -> UUID:
     """A fresh UUIDv7 (RFC 9562); ids made by one process are strictly increasing."""
     global _last
-    fresh = (time.time_ns() // 1_000_000) << 74 | int.from_bytes(os.urandom(10), "big") >> 6
     with _lock:
+        if not _drawn:
+            _draw()
+        fresh = (time.time_ns() // 1_000_000) << 74 | _drawn.pop() >> 6
         _last = number = max(fresh, _last + 1)
     above, below = number >> 62, number & ((1 << 62) - 1)
     version_7 = (above >> 12) << 16 | 0x7000 | (above & 0xFFF)

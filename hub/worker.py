@@ -72,10 +72,14 @@ def _services(core: Core, stack: AsyncExitStack) -> dict[str, Serve]:
     parsers = Parsers()
     stack.push_async_callback(parsers.close)
     loads = Loads(core.db)
-    ingester = Ingester(
-        core, lambda settings: router_of(settings, loads).choose, parsers, core.media.keep
-    )
     deliverer = Deliverer(core)
+    ingester = Ingester(
+        core,
+        lambda settings: router_of(settings, loads).choose,
+        parsers,
+        core.media.keep,
+        deliverer.offer,
+    )
     replies = ReplyService(core)
     services: dict[str, Serve] = {
         "ingest": ingester.run,

@@ -6,6 +6,7 @@ to the destination: while it is down, one probe speaks for all its lanes.
 """
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import msgspec
 import structlog
 
 from hub.core import Core
+from hub.delivery.offers import Offers
 from hub.delivery.recorder import Lost, Recorder
 from hub.delivery.target import FAULTS, OPEN_AFTER, Outcome, Target, probe_pause
 from hub.failpoints import failpoint
@@ -79,13 +81,14 @@ class Deliverer:
         self._unsure = False  # whether a claim may have been made whose answer was lost
         self._stopping = False
         self._looked = 0.0
-        self._rules = QueueRules()
+        self._offers = Offers(core.name, self._targets, self._start)
+        self.offer = self._offers.offer
         self.delivered = 0
         self.failed = 0
 
     async def run(self) -> None:
         """Deliver until cancelled; then lanes are given back as far as they got."""
-        self._stopping = False
+        self._stopping = self._offers.closed = False
         recorder = asyncio.create_task(self._recorder.run(), name="delivery-recorder")
         try:
             while True:
@@ -115,16 +118,26 @@ class Deliverer:
 
     async def _drain(self) -> None:
         """Let requests under way end, for at most as long as the shutdown allows; give lanes back."""
-        self._stopping = True
+        self._stopping = self._offers.closed = True
         if self._serving:
             _, late = await asyncio.wait(self._serving, timeout=DRAIN_S)
             for task in late:
                 task.cancel()
         await self._recorder.written(WRITTEN_S)
+        with contextlib.suppress(TimeoutError, *AWAY):
+            async with asyncio.timeout(ROUND_S):
+                await self._release_lost()
+
+    async def _release_lost(self) -> None:
+        """Give back what may be ours and is not served, if there may be such a thing."""
+        async with self._offers.none():
+            if self._unsure or self._offers.unsure:
+                await release_lost(self._core.db, self._core.name, sorted(self._served))
+            self._unsure = self._offers.unsure = False
 
     async def _round(self) -> None:
-        if self._unsure:
-            await release_lost(self._core.db, self._core.name, sorted(self._served))
+        if self._unsure or self._offers.unsure:
+            await self._release_lost()
         self._unsure = True
         await self._claim()
         self._unsure = False
@@ -137,7 +150,7 @@ class Deliverer:
         if not room:
             return
         asked = time.monotonic()
-        lanes = await claim_lanes(self._core.db, self._core.name, room, EACH, self._rules)
+        lanes = await claim_lanes(self._core.db, self._core.name, room, EACH, self._offers.rules)
         failpoint("delivery.claimed")
         claimed = Counter(lane.destination for lane in lanes)
         for name, free in room.items():
@@ -168,7 +181,7 @@ class Deliverer:
 
     async def _look_at_breakers(self) -> None:
         known = await breakers(self._core.db)
-        self._rules = await self._queue_rules()
+        self._offers.rules = await self._queue_rules()
         self._looked = time.monotonic()
         await self._tell_successes()
         for name, target in self._targets.items():
@@ -208,7 +221,7 @@ class Deliverer:
             return
         asked = time.monotonic()
         one = {breaker.name: 1}
-        lanes = await claim_lanes(self._core.db, self._core.name, one, EACH, self._rules)
+        lanes = await claim_lanes(self._core.db, self._core.name, one, EACH, self._offers.rules)
         if not lanes:
             await close_breaker(
                 self._core.db, breaker.name

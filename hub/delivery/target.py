@@ -92,6 +92,8 @@ class Target:
         self.courier: Courier | None = plan.kind.courier(plan.target) if plan.kind.courier else None
         self.fetcher = Fetcher(policy_of(plan), proxy=plan.proxy, limit=plan.max_in_flight)
         self.busy = 0
+        self.promised = 0
+        """Lanes that transactions under way may hand over."""
         self.allowed = plan.max_in_flight
         self.open = False
         self.leaving = False
@@ -109,7 +111,8 @@ class Target:
         """How many more lanes may be served now, by itself or by who stands in for it."""
         if self.open:
             return max(0, self.taker.room - self.busy) if self.stands_in else 0
-        return max(0, min(self.allowed, self.plan.max_in_flight) - self.busy)
+        taken = self.busy + self.promised
+        return max(0, min(self.allowed, self.plan.max_in_flight) - taken)
 
     @property
     def stands_in(self) -> bool:

@@ -7,7 +7,7 @@ one transaction that also gives the partition back.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, Protocol
 
 import msgspec
@@ -16,16 +16,10 @@ import structlog
 from hub.channel import Account
 from hub.core import Core
 from hub.failpoints import failpoint
-from hub.ingest.filing import (
-    Choice,
-    Choose,
-    Facts,
-    Filed,
-    Raced,
-    Read,
-    conversation_json,
-    file_batch,
-)
+from hub.feed import Offer
+from hub.ingest.choosing import Choice, Choose, Facts
+from hub.ingest.filing import Filed, Raced, file_batch
+from hub.ingest.said import Read
 from hub.model import Attachment, InboundEvent, Message, Result
 from hub.settings import AccountPlan, Settings
 from hub.store import AWAY, TROUBLE, Transaction
@@ -41,7 +35,7 @@ from hub.store.inbox import (
     release_partitions,
 )
 
-__all__ = ["Choice", "Choose", "Facts", "Filed", "Ingester", "Parsers", "conversation_json"]
+__all__ = ["Choice", "Choose", "Facts", "Filed", "Ingester", "Parsers"]
 
 BATCH = 500
 BATCH_BYTES = 32 << 20
@@ -79,12 +73,19 @@ class Ingester:
     """Files what the inbox holds; any number of processes may run one."""
 
     def __init__(
-        self, core: Core, choose: Callable[[Settings], Choose], parsers: Parsers, keep: Keep
+        self,
+        core: Core,
+        choose: Callable[[Settings], Choose],
+        parsers: Parsers,
+        keep: Keep,
+        offer: Callable[[], AbstractContextManager[Offer | None]] = contextlib.nullcontext,
     ) -> None:
         self._core = core
         self._choose = choose
         self._parsers = parsers
         self._keep = keep
+        self._offer = offer
+        """What a deliverer beside this takes at once, for the time of one transaction."""
         self._unsure: set[str] = set()  # holders that may hold what nobody works on
         self._more: dict[str, bool] = {}  # whether a holder's last batch left something behind
         self.filed = 0
@@ -289,12 +290,16 @@ class Ingester:
         choose = self._choose(settings)
 
         for attempt in range(RACES):
+            with contextlib.suppress(Raced), self._offer() as offer:
 
-            async def work(tx: Transaction, look: bool = attempt > 0) -> Filed:
-                now = self._core.clock()
-                return await file_batch(tx, settings, choose, claimed, reads, now, look=look)
+                async def work(
+                    tx: Transaction, look: bool = attempt > 0, offer: Offer | None = offer
+                ) -> Filed:
+                    now = self._core.clock()
+                    return await file_batch(
+                        tx, settings, choose, claimed, reads, now, look=look, offer=offer
+                    )
 
-            with contextlib.suppress(Raced):
                 return await self._core.db.transaction(work)
         raise RuntimeError("other processes kept filing the same messages")
 

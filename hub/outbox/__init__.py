@@ -20,7 +20,7 @@ from hub.outbox.telling import Change, change_status, raise_replies, status_even
 from hub.settings import Settings
 from hub.store import Transaction
 from hub.store import outbox as rows
-from hub.store.filing import ConversationRow
+from hub.store.conversations import ConversationRow
 
 __all__ = [
     "Change",

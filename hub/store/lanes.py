@@ -56,7 +56,7 @@ class ClaimedLane(NamedTuple):
     destination: str
     conversation_id: UUID
     epoch: int
-    heads: Sequence[Head]
+    heads: list[Head]
 
 
 _IN = (
@@ -196,10 +196,14 @@ async def record(db: Database, done: Sequence[Done]) -> dict[int, bool]:
 
 
 async def release_lost(db: Database, holder: str, served: Sequence[int]) -> None:
-    """Give back the lanes of *holder* but for those that it serves: the answer to their claim was lost."""
+    """Give back the lanes of *holder* but for those that it serves: the answer to their claim was lost.
+
+    A lane taken as it was filled has the holder's name with a slash and a number.
+    """
     await db.fetch(
         "UPDATE lanes SET lease_until = '-infinity' WHERE kind = 'deliver' AND wanted > handled "
-        "AND holder = $1 AND lease_until > clock_timestamp() AND id <> ALL($2::bigint[])",
+        "AND (holder = $1 OR starts_with(holder, $1 || '/')) AND lease_until > clock_timestamp() "
+        "AND id <> ALL($2::bigint[])",
         holder,
         list(served),
     )

@@ -14,7 +14,7 @@ from hub.ids import new_id, show_id
 from hub.model import Address, Draft, Receipt
 from hub.outbox import Urgent
 from hub.store import Database
-from hub.store.filing import ConversationRow
+from hub.store.conversations import ConversationRow
 from tests.support.replies import World, acting, until_status
 
 
@@ -206,7 +206,7 @@ async def urgent(world: World, conversation: UUID, *drafts: Draft) -> UUID:
         last_seq=row["last_seq"],
         subject=None,
         tags=[],
-        reply_context={},
+        reply_context="{}",
         last_inbound_at=None,
         created_at=row["created_at"],
     )

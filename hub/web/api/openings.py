@@ -1,20 +1,20 @@
 """Writing first: to somebody who has no conversation yet, where the channel allows it."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from aiohttp import web
 from msgspec import Meta, Struct
 
+from hub.conversations import told
 from hub.core import Core
 from hub.feed import NewEvent, publish
 from hub.ids import new_id
-from hub.ingest.filing import conversation_json
 from hub.model import Address, ConversationRef
 from hub.replies import Accepted, Author, ReplyRequest, accept, plain
 from hub.settings import AccountPlan
 from hub.store import Transaction
-from hub.store.filing import ConversationRow, contacts_of, lock_conversations, make_conversations
+from hub.store.conversations import ConversationRow, lock_conversations, make_conversations
+from hub.store.filing import contacts_of
 from hub.store.inbox import short_key
 from hub.web.api.messages import KEY_HEADERS, TAG, said
 from hub.web.problems import invalid, not_found
@@ -117,12 +117,12 @@ async def _place(
         last_seq=0,
         subject=asked.subject,
         tags=[],
-        reply_context={},
+        reply_context="{}",
         last_inbound_at=None,
         created_at=now,
     )
     if not await make_conversations(tx, [made], now):  # somebody was faster
         return (await lock_conversations(tx, [key]))[0], frozenset()
-    told: Mapping[str, Any] = {"conversation": conversation_json(made)}
-    event = NewEvent("conversation.created", told, made.account, made.queue, made.id)
+    data = {"conversation": told(made)}
+    event = NewEvent("conversation.created", data, made.account, made.queue, made.id)
     return made, await publish(tx, core.settings, [event], now)
