@@ -120,26 +120,32 @@ async def capacity(ground: Ground, seconds: float) -> Figures:
             await _warm_up(field, load, 2 * CONVERSATIONS)
         usage = Usage(web=web.pid, worker=worker.pid, relay=relay.pid, postgres=ground.postgres.pid)
         rates: list[list[float]] = [[], []]
+        messages = [0, 0]
         for run in range(RUNS):
             for which in (0, 1) if run % 2 else (1, 0):
-                rates[which].append(await _sustained(*sides[which], each))
+                count, rate = await _sustained(*sides[which], each)
+                messages[which] += count
+                rates[which].append(rate)
+        spent = usage.spent()
+        theirs_s = spent.pop("relay")
         return {
             "e2e_ratio": round(statistics.median(rates[0]) / statistics.median(rates[1]), 3),
             "e2e_per_s": round(statistics.median(rates[0])),
             "relay_per_s": round(statistics.median(rates[1])),
             "e2e_rates": [round(one) for one in rates[0]],
             "relay_rates": [round(one) for one in rates[1]],
-            "capacity_cpu_s": usage.spent(),
+            "e2e_cpu_ms": {who: round(1000 * s / messages[0], 3) for who, s in spent.items()},
+            "relay_cpu_ms": round(1000 * theirs_s / messages[1], 3),
         }
 
 
-async def _sustained(field: Field, load: Load, seconds: float) -> float:
-    """Messages a second from the first push to the last arrival."""
+async def _sustained(field: Field, load: Load, seconds: float) -> tuple[int, float]:
+    """How many messages, and how many a second from the first push to the last arrival."""
     await load.prepare(int(seconds * 4000), CONVERSATIONS)
     run = await load.closed(64, seconds)
     received = await field.drained(run["sent"])
     check_order(received, run["sent"])
-    return float(run["sent"] / (max(one.at for one in received) - run["started"]))
+    return run["sent"], run["sent"] / (max(one.at for one in received) - run["started"])
 
 
 # -- (d) ------------------------------------------------------------------------------------------------
