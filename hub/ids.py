@@ -52,9 +52,13 @@ def first_id(at: datetime) -> UUID:
 
 def show_id(prefix: str, value: UUID) -> str:
     """*value* as the API shows it: ``show_id("msg", …)`` is ``"msg_…"``."""
-    number = value.int
-    pairs = [_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)]
-    return f"{prefix}_{''.join(pairs)}"
+    n, pairs = value.int, _PAIRS
+    return (
+        f"{prefix}_{pairs[n >> 120]}{pairs[n >> 110 & 1023]}{pairs[n >> 100 & 1023]}"
+        f"{pairs[n >> 90 & 1023]}{pairs[n >> 80 & 1023]}{pairs[n >> 70 & 1023]}{pairs[n >> 60 & 1023]}"
+        f"{pairs[n >> 50 & 1023]}{pairs[n >> 40 & 1023]}{pairs[n >> 30 & 1023]}{pairs[n >> 20 & 1023]}"
+        f"{pairs[n >> 10 & 1023]}{pairs[n & 1023]}"
+    )
 
 
 def trace_parent(message_id: UUID, event_id: UUID) -> str:

@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from msgspec import Struct
 from hub.bells import Bells
 from hub.channel import Account, Capabilities, Channel
 from hub.core import Core
+from hub.delivery import Deliverer
 from hub.destination import Target
 from hub.ingest import Ingester
 from hub.model import (
@@ -192,14 +193,15 @@ async def keep(attachment: Any) -> Any:
     raise AssertionError("no files here")
 
 
-def ingester(core: Core) -> Ingester:
-    """An ingester of the test channel."""
-    return Ingester(core, lambda settings: router_of(settings).choose, NoParsers(), keep)
+def ingester(core: Core, deliverer: Deliverer | None = None) -> Ingester:
+    """An ingester of the test channel; it hands lanes to *deliverer*."""
+    offer = deliverer.offer if deliverer else nullcontext
+    return Ingester(core, lambda settings: router_of(settings).choose, NoParsers(), keep, offer)
 
 
-async def file_all(core: Core) -> None:
+async def file_all(core: Core, deliverer: Deliverer | None = None) -> None:
     """File until nothing waits."""
-    service = ingester(core)
+    service = ingester(core, deliverer)
     while await service.once():
         pass
 

@@ -19,9 +19,10 @@ __all__ = ["AWAY", "TROUBLE", "Database", "Transaction", "UnsafeDatabase", "migr
 T = TypeVar("T")
 
 MIGRATION_LOCK = 0x48554200
-SESSION = {"idle_in_transaction_session_timeout": "10s"}
+SESSION = {"idle_in_transaction_session_timeout": "10s", "jit": "off"}
 """Settings of each connection. A process that is stopped within a transaction keeps its locks no longer
-than this, well below a lease: others that wait for them would lose theirs."""
+than this, well below a lease: others that wait for them would lose theirs. Statements here are small: to
+compile one takes longer than to run it."""
 
 AT_HAND = 3
 TRIES = 6
