@@ -40,7 +40,6 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGQUIT)
 SETTINGS = {
     "max_connections": "100",
     "shared_buffers": "128MB",
-    "max_wal_size": "256MB",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
