@@ -18,6 +18,7 @@ __all__ = ["MAX_DEPTH", "read_json", "read_query"]
 T = TypeVar("T", bound=Struct)
 
 MAX_DEPTH = 32
+_PLAIN = "application/json"
 _EXACT = 2**53
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`(?: - at `(.*)`)?$", re.DOTALL)
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,99})")
@@ -48,6 +49,8 @@ def read_json(request: web.BaseRequest, body: bytes, kind: type[T]) -> T:
 
 
 def _check_type(request: web.BaseRequest) -> None:
+    if "Content-Encoding" not in request.headers and request.headers.get("Content-Type") == _PLAIN:
+        return
     charset = (request.charset or "utf-8").lower()
     if request.content_type != "application/json" or charset not in ("utf-8", "utf8"):
         raise Problem(415, "not-json-type", "the Content-Type must be application/json, in UTF-8")

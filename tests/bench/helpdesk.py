@@ -7,9 +7,10 @@ from typing import Any
 
 import asyncpg
 from rig.ground import Ground, new_token, plain_url
+from rig.process import Process
 
 from bench.events import fill, made_events
-from bench.field import Field, Load, Received, Usage, check_order
+from bench.field import Field, Received, Usage, check_order
 from hub.ids import show_id
 from hub.settings import Settings, load
 from hub.store import Database
@@ -91,22 +92,19 @@ async def replies(ground: Ground, seconds: float) -> Figures:
         web, port = await field.web()
         conversations = await _meet(field, port)
         bare, bare_port = await field.web("bench.bare", "answers")
-        spec = {
-            "conversations": conversations,
-            "tokens": [await new_token(field.database_url) for _ in range(SENDERS)],
-        }
+        token = await new_token(field.database_url)
+        sides = [await Side.made(field, one, token, conversations) for one in (port, bare_port)]
         usage = Usage(web=web.pid, bare=bare.pid, postgres=ground.postgres.pid)
-        sides = [await field.loop("bench.agents", one, spec, "202") for one in (port, bare_port)]
         each = max(0.2, seconds / (2 * PAIRS))
         rates: list[list[float]] = [[], []]
         p99: list[float] = []
         for pair in range(PAIRS + 1):
             for which in (0, 1) if pair % 2 else (1, 0):
-                run = await _said(sides[which], each)
+                run = await sides[which].post(each)
                 if pair:  # the first one warms up
                     rates[which].append(run["sent"] / run["seconds"])
                     p99 += [run["p99_ms"]] * (which == 0)
-        await _check_stored(field, sides[0])
+        await _check_stored(field, sides[0].answered)
         ratios = [one / other for one, other in zip(*rates, strict=True)]
         return {
             "replies_ratio": round(statistics.median(ratios), 3),
@@ -115,8 +113,38 @@ async def replies(ground: Ground, seconds: float) -> Figures:
             "replies_ratios": [round(one, 3) for one in ratios],
             "replies_p99_ms": round(statistics.median(p99), 1),
             "replies_cpu_s": usage.spent(),
-            "replies_counted": [one.answered for one in sides],
         }
+
+
+class Side:
+    """A helpdesk's program that posts to one server."""
+
+    def __init__(self, field: Field, process: Process) -> None:
+        self._field = field
+        self._process = process
+        self.answered = 0
+
+    @classmethod
+    async def made(cls, field: Field, port: int, token: str, conversations: list[str]) -> "Side":
+        """One that posts to *port*."""
+        process = await field.speaker(f"agents-{port}", "bench.agents")
+        spec = {"port": port, "token": token, "conversations": conversations}
+        await process.ask(json.dumps(spec))
+        return cls(field, process)
+
+    async def post(self, seconds: float) -> dict[str, Any]:
+        """Post for *seconds*.
+
+        Raises:
+            RuntimeError: something was not accepted.
+        """
+        count = int(seconds * 12_000) + 100
+        wanted = {"first": self._field.numbers(count), "count": count, "seconds": seconds}
+        run: dict[str, Any] = json.loads(await self._process.ask(json.dumps(wanted), 600))
+        if set(run["statuses"]) != {"202"}:
+            raise RuntimeError(f"not every reply was accepted: {run['statuses']}")
+        self.answered += run["sent"]
+        return run
 
 
 async def _meet(field: Field, port: int) -> list[str]:
@@ -141,12 +169,7 @@ async def _filed(url: str) -> list[str]:
     return [show_id("cnv", row["id"]) for row in rows]
 
 
-async def _said(side: Load, seconds: float) -> dict[str, Any]:
-    await side.prepare(int(seconds * 8000) + 500)
-    return await side.closed(SENDERS, seconds)
-
-
-async def _check_stored(field: Field, side: Load) -> None:
+async def _check_stored(field: Field, accepted: int) -> None:
     """What was answered 202 is stored, once each, with its call and its place in the lane.
 
     Raises:
@@ -165,6 +188,6 @@ async def _check_stored(field: Field, side: Load) -> None:
         )
     finally:
         await db.close()
-    wrong = {name: value for name, value in dict(row).items() if value != side.answered}
+    wrong = {name: value for name, value in dict(row).items() if value != accepted}
     if wrong:
-        raise RuntimeError(f"{side.answered} replies were accepted, but stored are {wrong}")
+        raise RuntimeError(f"{accepted} replies were accepted, but stored are {wrong}")
