@@ -15,6 +15,7 @@ from rig.ground import Ground
 
 from bench.helpdesk import deliveries, replies
 from bench.measures import Figures, capacity, intake_ratio, latency, memory
+from bench.outage import outage
 
 MEASURES = {
     "a": intake_ratio,
@@ -23,7 +24,9 @@ MEASURES = {
     "d": memory,
     "e": deliveries,
     "f": replies,
+    "g": outage,
 }
+USUAL = "a,b,c,d,e,f"
 TARGETS = {
     "intake_ratio": (">=", 0.7),
     "e2e_p50_ms": ("<=", 30.0),
@@ -34,6 +37,9 @@ TARGETS = {
     "rss_flood_mb": ("<=", 400.0),
     "deliveries_ratio": (">=", 0.6),
     "replies_ratio": (">=", 0.3),
+    "outage_others_p99_ratio": ("<=", 1.1),
+    "outage_first_s": ("<=", 50.0),
+    "outage_10000_s": ("<=", 60.0),
 }
 
 
@@ -46,9 +52,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--only",
-        default=",".join(MEASURES),
-        metavar="a,b,c,d,e,f",
-        help="a intake, b latency, c capacity, d memory, e deliveries, f replies",
+        default=USUAL,
+        metavar="a,b,c,d,e,f,g",
+        help="a intake, b latency, c capacity, d memory, e deliveries, f replies, g outage (not by default)",
     )
     given = parser.parse_args()
     given.only = given.only.split(",")

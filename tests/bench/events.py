@@ -54,14 +54,16 @@ def _made(number: int, who: int) -> Made:
     return Made(conversation, message, msgspec.json.encode(public_json(told)))
 
 
-async def fill(db: Database, settings: Settings, made: Sequence[Made], each: int = 1000) -> None:
-    """Queue all of *made* for their helpdesks, as filing does."""
+async def fill(
+    db: Database, settings: Settings, made: Sequence[Made], each: int = 1000, queue: str = ACCOUNT
+) -> None:
+    """Queue all of *made* for the helpdesks of *queue*, as filing does."""
     events = [
         NewEvent(
             "message.received",
             {"message": msgspec.Raw(one.shown)},
             ACCOUNT,
-            ACCOUNT,
+            queue,
             one.conversation,
             one.message,
         )

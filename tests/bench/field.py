@@ -48,6 +48,9 @@ class Field:
         self.database_url = ""
         self.config = self.folder / "hub.toml"
         self.receiver = self._helper("receiver", "bench.receiver")
+        self.shop = Shop(SHOP, self.credentials, "http://127.0.0.1:9")
+        self.secret = new_webhook_secret()
+        self.port = 0
         self._next = 1
 
     def _helper(self, name: str, *module: str) -> Process:
@@ -62,16 +65,15 @@ class Field:
         self.folder.mkdir()
         self.database_url = await self.ground.new_database(f"bench_{self.name}")
         await self.start(self.receiver)
-        port = int(await self.receiver.hear())
+        self.port = int(await self.receiver.hear())
         desk = Desk(
             "desk",
-            f"http://127.0.0.1:{port}/webhook",
-            new_webhook_secret(),
+            f"http://127.0.0.1:{self.port}/webhook",
+            self.secret,
             events=self.events,
             max_in_flight=64,
         )
-        shop = Shop(SHOP, self.credentials, "http://127.0.0.1:9")
-        self.config.write_text(configuration([shop], [desk], HUB))
+        self.config.write_text(configuration([self.shop], [desk], HUB))
         return self
 
     async def __aexit__(
