@@ -9,7 +9,8 @@ from tortoise.migrations import operations as ops
 class Migration(migrations.Migration):
     """When a merge was undone."""
 
-    dependencies: ClassVar = [("hub", "0010_consents")]
+    # Beside 0011_said once; a database may have either of the two, and applies what it lacks.
+    dependencies: ClassVar = [("hub", "0011_said")]
     operations: ClassVar = [
         ops.RunSQL(
             ["ALTER TABLE contact_merges ADD COLUMN undone_at timestamptz"],

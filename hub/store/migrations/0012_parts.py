@@ -19,5 +19,5 @@ DOWN = ["DROP TABLE message_parts"]
 class Migration(migrations.Migration):
     """A table for what waits, and an index of it."""
 
-    dependencies: ClassVar = [("hub", "0011_said"), ("hub", "0011_unmerge")]
+    dependencies: ClassVar = [("hub", "0011_unmerge")]
     operations: ClassVar = [ops.RunSQL(UP, reverse_sql=DOWN)]
