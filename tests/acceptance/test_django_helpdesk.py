@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from hub.store.models import Conversation, MessageRow
+from sandbox.http import free_port
 from sandbox.mail import MailPair
 from sandbox.qq import QqSimulator
 from sandbox.sms import TwilioSimulator
 from sandbox.wechat import WeChatSimulator
 from tests.corekit import eventually
 from tests.mailkit import ANNA, PASSWORD, SUPPORT, simple_mail
-from tests.rig.ground import free_port
 from tests.support.djangodesk import AGENT_ID, HUB_ID, Agent, DjangoDesk, django_desk
 from tests.support.whole_hub import WholeHub, whole_hub
 

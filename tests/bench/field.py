@@ -11,10 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from rig.ground import Desk, Ground, Shop, configuration, environment, free_port
+from rig.ground import Desk, Ground, Shop, configuration, environment
 from rig.process import Process, cpu_s, tree_cpu_s, until_ready
 
 from sandbox.helpdesk import new_webhook_secret
+from sandbox.http import free_port
 from sandbox.wechat import WeChatCredentials
 
 SHOP = "shop"

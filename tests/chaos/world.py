@@ -19,7 +19,6 @@ from rig.ground import (
     Shop,
     configuration,
     environment,
-    free_port,
     new_token,
     plain_url,
 )
@@ -29,6 +28,7 @@ from chaos.care import Care
 from chaos.crowd import Crowd
 from chaos.desk import Helpdesk
 from sandbox.helpdesk import new_webhook_secret
+from sandbox.http import free_port
 from sandbox.wechat import WeChatSimulator
 
 SHOPS = ("north", "south")

@@ -13,7 +13,7 @@ import pytest
 from hub.blobs import AttachmentSettings, Blobs, StoreAway, open_blobs
 from hub.fetch import TooLarge
 from hub.model import Secret
-from tests.rig.ground import free_port
+from sandbox.http import free_port
 
 KEY, SECRET = "hubtests", "hub-tests-secret-key"
 BIG = 12 << 20  # more than one part of an upload in parts

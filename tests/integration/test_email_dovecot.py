@@ -17,8 +17,8 @@ import pytest
 from adapters.email import EmailSettings
 from hub.channel import Account
 from hub.model import Secret
+from sandbox.http import free_port
 from tests.mailkit import SUPPORT, Memory, Running, account, results, simple_mail
-from tests.rig.ground import free_port
 
 T = TypeVar("T")
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from hub.running import opened
+from sandbox.http import free_port
 from sandbox.onebot import OneBotSimulator
 from tests.corekit import eventually
 from tests.onebotkit import CONFIG, WAYS, World
-from tests.rig.ground import free_port
 from tests.rig.process import Process
 
 ROOT = Path(__file__).parents[2]

@@ -15,8 +15,9 @@ from hub.core import now
 from hub.model import InboundEvent
 from hub.store import Database
 from hub.store.inbox import Arrived, insert_events
+from sandbox.http import free_port
 from sandbox.sms import AliyunSimulator
-from tests.rig.ground import NOT_PASSED_ON, free_port
+from tests.rig.ground import NOT_PASSED_ON
 from tests.rig.process import Process, tail
 
 SIZE = 100
