@@ -25,6 +25,8 @@ __all__ = [
     "Event",
     "Heard",
     "HeardFile",
+    "Insight",
+    "Line",
     "OutCall",
     "Post",
     "PostFile",
@@ -276,12 +278,40 @@ class Desk(Protocol):
         ...
 
 
+class Line(Struct, frozen=True, kw_only=True):
+    """One message of a ticket's conversation as people read it; *files* are (key, name)."""
+
+    is_ours: bool
+    who: str
+    text: str
+    at: datetime
+    status: str | None = None
+    files: tuple[tuple[str, str], ...] = ()
+
+
+class Insight(Protocol):
+    """The conversations behind a connector's own tickets."""
+
+    async def lines(self, ticket: str) -> Sequence[Line] | None:
+        """The latest messages, in their order; None: there is no such ticket."""
+        ...
+
+    async def file(self, ticket: str, key: str) -> PostFile | None:
+        """A file of that conversation."""
+        ...
+
+
 class DeskTools(Struct, frozen=True, kw_only=True):
-    """What the hub hands to a connector: *http* for its calls, *files* the same for large answers."""
+    """What the hub hands to a connector: *http* for its calls, *files* the same for large answers.
+
+    *callback_url* is where ``accept`` is reached from outside, None while ``hub.public_url`` is not set.
+    """
 
     http: Http
     files: Http
     clock: Callable[[], datetime]
+    callback_url: str | None = None
+    insight: Insight | None = None
 
 
 class DeskMaker(Protocol):

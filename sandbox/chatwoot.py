@@ -5,36 +5,24 @@ signed callbacks: once, within five seconds, from parallel workers. Faults: answ
 not, a slow answer, callbacks that are lost, doubled or swapped.
 """
 
-import asyncio
-import contextlib
 import hashlib
 import hmac
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 
-__all__ = ["ChatwootSimulator", "Fault"]
+from sandbox.desks import DeskSimulator
+
+__all__ = ["ChatwootSimulator"]
 
 TYPES = {"incoming": 0, "outgoing": 1, "activity": 2, "template": 3}
 PAGE = 100
-
-
-@dataclass
-class Fault:
-    """What happens to calls that *match*: they get *status*, after they were *kept* or not."""
-
-    match: Callable[[web.Request], bool]
-    status: int = 500
-    kept: bool = False
-    count: int = 1
-    delay_s: float = 0.0
-    body: bytes = b"error"
 
 
 @dataclass
@@ -48,101 +36,56 @@ class _Conversation:
     messages: list[dict[str, Any]] = field(default_factory=list)
 
 
-class ChatwootSimulator:
+class ChatwootSimulator(DeskSimulator):
     """One account with one API inbox, its administrator (the hub's user) and one agent."""
 
+    patience_s = 5.0
+
     def __init__(self, *, signs: bool = True) -> None:
+        super().__init__()
         self.account_id, self.inbox_id = 1, 7
         self.token = secrets.token_hex(12)
         self.secret = secrets.token_hex(12) if signs else None
         self.hub_user = {"id": 9, "name": "Hub", "email": "hub@acme.example", "type": "user"}
         self.agent = {"id": 5, "name": "Li Agent", "email": "li@acme.example", "type": "user"}
-        self.webhook_url: str | None = None
-        self.lose_callbacks = False
-        self.reads_first = False
         self.contacts: dict[int, dict[str, Any]] = {}
         self.inboxed: dict[str, int] = {}
         self.conversations: dict[int, _Conversation] = {}
         self.files: dict[str, tuple[str, bytes]] = {}
-        self.faults: list[Fault] = []
-        self.calls: list[tuple[str, str]] = []
-        self.callbacks: list[tuple[dict[str, str], bytes]] = []
-        self.answers: list[int] = []
-        self._ids = 100
-        self._runner: web.AppRunner | None = None
-        self._http: aiohttp.ClientSession | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.port = 0
 
     # -- running -------------------------------------------------------------------------------------
 
-    @property
-    def base_url(self) -> str:
-        """What the connector's ``base_url`` must say."""
-        return f"http://127.0.0.1:{self.port}"
-
-    async def start(self, port: int = 0) -> None:
-        """Listen; port 0 picks a free one. What it keeps survives a stop."""
-        app = web.Application(middlewares=[self._guard], client_max_size=64 << 20)
+    def routes(self) -> Sequence[web.RouteDef]:
+        """The calls of its API that a connector needs."""
         root = f"/api/v1/accounts/{self.account_id}"
         one = f"{root}/conversations/{{id}}"
-        app.add_routes(
-            [
-                web.get("/api/v1/profile", self._profile),
-                web.get(f"{root}/inboxes/{{id}}", self._inbox),
-                web.post(f"{root}/contacts", self._make_contact),
-                web.get(f"{root}/contacts/search", self._search),
-                web.post(f"{root}/contacts/{{id}}/contact_inboxes", self._link),
-                web.get(f"{root}/contacts/{{id}}/conversations", self._of_contact),
-                web.post(f"{root}/conversations", self._open),
-                web.get(one, self._show),
-                web.get(f"{one}/messages", self._list),
-                web.post(f"{one}/messages", self._take),
-                web.patch(f"{one}/messages/{{message}}", self._set_message_status),
-                web.post(f"{one}/toggle_status", self._toggle),
-                web.post(f"{one}/custom_attributes", self._set_attributes),
-                web.get("/blobs/{key}/{name}", self._redirect),
-                web.get("/disk/{key}/{name}", self._file),
-            ]
-        )
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5))
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port)
-        await site.start()
-        self.port = int(self._runner.addresses[0][1])
+        return [
+            web.get("/api/v1/profile", self._profile),
+            web.get(f"{root}/inboxes/{{id}}", self._inbox),
+            web.post(f"{root}/contacts", self._make_contact),
+            web.get(f"{root}/contacts/search", self._search),
+            web.post(f"{root}/contacts/{{id}}/contact_inboxes", self._link),
+            web.get(f"{root}/contacts/{{id}}/conversations", self._of_contact),
+            web.post(f"{root}/conversations", self._open),
+            web.get(one, self._show),
+            web.get(f"{one}/messages", self._list),
+            web.post(f"{one}/messages", self._take),
+            web.patch(f"{one}/messages/{{message}}", self._set_message_status),
+            web.post(f"{one}/toggle_status", self._toggle),
+            web.post(f"{one}/assignments", self._set_assignee),
+            web.post(f"{one}/custom_attributes", self._set_attributes),
+            web.get("/blobs/{key}/{name}", self._redirect),
+            web.get("/disk/{key}/{name}", self._file),
+        ]
 
-    async def stop(self) -> None:
-        """Stop listening; what is on its way ends."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._http is not None:
-            await self._http.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        if request.path.startswith("/api"):
-            self.calls.append((request.method, request.path))
-            if request.headers.get("api_access_token") != self.token:
-                return web.json_response({"error": "Invalid Access Token"}, status=401)
-        if self.reads_first:
-            await request.read()  # so that a fault may look at it
-        for fault in self.faults:
-            if fault.count > 0 and fault.match(request):
-                fault.count -= 1
-                if fault.kept:
-                    await handler(request)
-                await asyncio.sleep(fault.delay_s)
-                return web.Response(status=fault.status, body=fault.body)
-        answer: web.StreamResponse = await handler(request)
-        return answer
-
-    def _new_id(self) -> int:
-        self._ids += 1
-        return self._ids
+    def refusal(self, request: web.Request) -> web.Response | None:
+        """The token stands in a header with underscores; files need none."""
+        if (
+            not request.path.startswith("/api")
+            or request.headers.get("api_access_token") == self.token
+        ):
+            return None
+        return web.json_response({"error": "Invalid Access Token"}, status=401)
 
     # -- what the hub calls --------------------------------------------------------------------------
 
@@ -167,7 +110,7 @@ class ChatwootSimulator:
         if same:
             text = "Identifier has already been taken"
             return web.json_response({"message": text, "attributes": ["identifier"]}, status=422)
-        made = {"id": self._new_id(), "name": body["name"], "identifier": body["identifier"]}
+        made = {"id": self.new_id(), "name": body["name"], "identifier": body["identifier"]}
         self.contacts[made["id"]] = made
         self.inboxed[body["source_id"]] = made["id"]
         inbox = {"source_id": body["source_id"], "inbox": {"id": self.inbox_id}}
@@ -258,7 +201,9 @@ class ChatwootSimulator:
         body = await request.json()
         conversation = self._found(request)
         wanted = int(request.match_info["message"])
-        (message,) = [one for one in conversation.messages if one["id"] == wanted]
+        message = next((one for one in conversation.messages if one["id"] == wanted), None)
+        if message is None:
+            raise web.HTTPNotFound(text='{"error":"Resource could not be found"}')
         message["status"] = body["status"]
         message["external_error"] = body.get("external_error")
         self._call_back({"event": "message_updated", **self._event_of(conversation, message)})
@@ -268,6 +213,14 @@ class ChatwootSimulator:
         conversation = self._found(request)
         self._set_status(conversation, (await request.json())["status"])
         return web.json_response({"payload": {"success": True}})
+
+    async def _set_assignee(self, request: web.Request) -> web.Response:
+        """An id that nobody has unassigns, and the answer is null."""
+        conversation = self._found(request)
+        wanted = (await request.json())["assignee_id"]
+        known = {one["id"]: one for one in (self.agent, self.hub_user)}
+        self._assign(conversation, known.get(wanted))
+        return web.json_response(conversation.assignee)
 
     async def _set_attributes(self, request: web.Request) -> web.Response:
         conversation = self._found(request)
@@ -304,9 +257,12 @@ class ChatwootSimulator:
 
     def assign(self, conversation_id: int) -> None:
         """The agent takes the conversation."""
-        conversation = self.conversations[conversation_id]
-        conversation.assignee = self.agent
-        change = [{"assignee_id": {"previous_value": None, "current_value": self.agent["id"]}}]
+        self._assign(self.conversations[conversation_id], self.agent)
+
+    def _assign(self, conversation: _Conversation, agent: dict[str, Any] | None) -> None:
+        before, conversation.assignee = conversation.assignee, agent
+        ids = [one and one["id"] for one in (before, agent)]
+        change = [{"assignee_id": {"previous_value": ids[0], "current_value": ids[1]}}]
         shown = self._conversation(conversation)
         self._call_back({"event": "conversation_updated", **shown, "changed_attributes": change})
 
@@ -324,7 +280,7 @@ class ChatwootSimulator:
         uploads: list[tuple[str, bytes]] | None = None,
     ) -> dict[str, Any]:
         made: dict[str, Any] = {
-            "id": self._new_id(),
+            "id": self.new_id(),
             "content": content,
             "message_type": message_type,
             "private": private,
@@ -348,7 +304,7 @@ class ChatwootSimulator:
         self.files[key] = (name, content)
         url = f"{self.base_url}/blobs/{key}/{name}"
         return {
-            "id": self._new_id(),
+            "id": self.new_id(),
             "message_id": message_id,
             "file_type": "image",
             "data_url": url,
@@ -387,8 +343,6 @@ class ChatwootSimulator:
         }
 
     def _call_back(self, body: dict[str, Any]) -> None:
-        if self.webhook_url is None or self.lose_callbacks:
-            return
         raw = json.dumps(body, ensure_ascii=False).encode()
         headers = {"Content-Type": "application/json", "X-Chatwoot-Delivery": secrets.token_hex(8)}
         if self.secret is not None:
@@ -398,19 +352,4 @@ class ChatwootSimulator:
                 "X-Chatwoot-Timestamp": at,
                 "X-Chatwoot-Signature": f"sha256={mac.hexdigest()}",
             }
-        self.callbacks.append((headers, raw))
-        task = asyncio.create_task(self._send(headers, raw))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _send(self, headers: dict[str, str], raw: bytes) -> None:
-        assert self._http is not None  # noqa: S101
-        assert self.webhook_url is not None  # noqa: S101
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-            async with self._http.post(self.webhook_url, data=raw, headers=headers) as answer:
-                self.answers.append(answer.status)
-
-    async def repeat_callbacks(self) -> None:
-        """Send every callback so far again, backwards."""
-        for headers, raw in reversed(list(self.callbacks)):
-            await self._send(headers, raw)
+        self.call_back(headers, raw)

@@ -12,6 +12,7 @@ from uuid import UUID
 import msgspec
 
 from hub.destination import Heard, HeardFile, Ticket
+from hub.ids import read_id
 from hub.store.database import Database, Transaction
 from hub.text import clean
 
@@ -23,9 +24,11 @@ __all__ = [
     "begin_post",
     "case_row",
     "claim_due",
+    "conversation_of",
     "current_ticket",
     "enter",
     "fence",
+    "file_of_ticket",
     "finish_post",
     "forget_hints",
     "forget_post",
@@ -33,6 +36,7 @@ __all__ = [
     "is_anothers",
     "keep_lane",
     "known_tickets",
+    "latest_lines",
     "lock_ticket",
     "message_heard",
     "note_assignee",
@@ -42,6 +46,7 @@ __all__ = [
     "release",
     "settle",
     "stored_files",
+    "ticket_of",
     "waiting",
 ]
 
@@ -82,6 +87,16 @@ async def current_ticket(
         conversation_id,
     )
     return (rows[0]["case_number"], _ticket(rows[0])) if rows else None
+
+
+async def ticket_of(db: Database, destination: str, ref: str) -> Ticket | None:
+    """The ticket with that id there."""
+    rows = await db.fetch(
+        "SELECT ref, facts, state, assignee FROM tickets WHERE destination = $1 AND ref = $2",
+        destination,
+        ref,
+    )
+    return _ticket(rows[0]) if rows else None
 
 
 async def insert_ticket(
@@ -165,27 +180,35 @@ async def keep_lane(db: Database, lane_id: int, epoch: int) -> bool:
 
 
 class Begun(NamedTuple):
-    """A post that was begun before: whether it is *done*, and how long ago it was begun."""
+    """A post that was begun before: whether it is *done*, how long ago it was begun, and *where*: in the
+    ticket of that id, or by making the ticket of that case."""
 
     done: bool
     age_s: float
+    where: str | None = None
 
 
 async def begin_post(
-    db: Database, destination: str, keys: Sequence[str], conversation_id: UUID, at: datetime
+    db: Database,
+    destination: str,
+    keys: Sequence[str],
+    conversation_id: UUID,
+    at: datetime,
+    where: str | None = None,
 ) -> dict[str, Begun]:
-    """Write down the intent to post; those of *keys* that were there before."""
+    """Write down the intent to post, and *where*; those of *keys* that were there before."""
     rows = await db.fetch(
-        "WITH made AS (INSERT INTO desk_posts (destination, key, conversation_id, at) "
-        "SELECT $1, k, $3, $4 FROM unnest($2::text[]) AS k ON CONFLICT DO NOTHING RETURNING key) "
-        "SELECT key, done, extract(epoch FROM $4 - at)::float8 AS age FROM desk_posts "
+        "WITH made AS (INSERT INTO desk_posts (destination, key, conversation_id, at, ticket) "
+        "SELECT $1, k, $3, $4, $5 FROM unnest($2::text[]) AS k ON CONFLICT DO NOTHING RETURNING key) "
+        "SELECT key, done, extract(epoch FROM $4 - at)::float8 AS age, ticket FROM desk_posts "
         "WHERE destination = $1 AND key = ANY($2) AND key NOT IN (SELECT key FROM made)",
         destination,
         list(keys),
         conversation_id,
         at,
+        where,
     )
-    return {row["key"]: Begun(row["done"], row["age"]) for row in rows}
+    return {row["key"]: Begun(row["done"], row["age"], row["ticket"]) for row in rows}
 
 
 async def finish_post(
@@ -237,14 +260,54 @@ async def stored_files(db: Database, message_id: UUID) -> list[Any]:
     )
 
 
-async def message_heard(db: Database, destination: str, message_id: UUID) -> str | None:
-    """The id at *destination* of the agent's message that became this reply; None: it is not from there."""
+async def conversation_of(db: Database, destination: str, ref: str) -> UUID | None:
+    """The conversation of a ticket; None: it is none of ours."""
     rows = await db.fetch(
-        "SELECT ref FROM desk_messages WHERE destination = $1 AND message_id = $2",
+        "SELECT conversation_id FROM tickets WHERE destination = $1 AND ref = $2", destination, ref
+    )
+    return rows[0]["conversation_id"] if rows else None
+
+
+async def latest_lines(db: Database, conversation_id: UUID, limit: int) -> list[Any]:
+    """The latest messages, the newest first: id, direction, who, text, status, created_at."""
+    return await db.fetch(
+        "SELECT id, direction, body->'sender'->>'name' AS who, body->>'text' AS text, status, created_at "
+        "FROM messages WHERE conversation_id = $1 ORDER BY seq DESC LIMIT $2",
+        conversation_id,
+        limit,
+    )
+
+
+async def file_of_ticket(db: Database, destination: str, ref: str, key: str) -> Any | None:
+    """A stored file of the ticket's conversation: filename, mime_type, sha256."""
+    own = read_id("att", key)
+    if own is None:
+        return None
+    rows = await db.fetch(
+        "SELECT a.filename, a.mime_type, a.sha256 FROM attachments a "
+        "JOIN messages m ON m.id = a.message_id JOIN tickets t ON t.conversation_id = m.conversation_id "
+        "WHERE a.id = $3 AND a.state = 'stored' AND a.sha256 IS NOT NULL "
+        "AND t.destination = $1 AND t.ref = $2 LIMIT 1",
+        destination,
+        ref,
+        own,
+    )
+    return rows[0] if rows else None
+
+
+async def message_heard(
+    db: Database, destination: str, message_id: UUID
+) -> tuple[str, Ticket] | None:
+    """The agent's message at *destination* that became this reply: its id, and the ticket in which it
+    was said, which need not be the latest; None: it is not from there."""
+    rows = await db.fetch(
+        "SELECT m.ref AS said, t.ref, t.facts, t.state, t.assignee FROM desk_messages m "
+        "JOIN tickets t ON t.destination = m.destination AND t.ref = m.ticket "
+        "WHERE m.destination = $1 AND m.message_id = $2",
         destination,
         message_id,
     )
-    return rows[0]["ref"] if rows else None
+    return (rows[0]["said"], _ticket(rows[0])) if rows else None
 
 
 # --- what was seen ----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from hub.fetch import Fetcher
 from hub.guard import ON_PREMISE, STRICT, Policy, private_network
 from hub.model import Secret
 from hub.settings import DestinationPlan
+from hub.tickets.insight import TicketInsight
 
 __all__ = ["Desks", "RunningDesk", "desk_token", "policy_of"]
 
@@ -39,8 +40,7 @@ class RunningDesk(NamedTuple):
     @property
     def secret(self) -> str:
         """The last part of its callback's path."""
-        found = getattr(self.plan.target.settings, "callback_secret", None)
-        return found.reveal() if isinstance(found, Secret) else ""
+        return _callback_secret(self.plan)
 
     @property
     def poll_s(self) -> float:
@@ -61,7 +61,7 @@ class RunningDesk(NamedTuple):
     @property
     def callback_path(self) -> str:
         """Where the helpdesk calls."""
-        return f"/in/{self.plan.target.kind}/{self.name}/{self.secret}"
+        return _callback_path(self.plan)
 
 
 class Desks:
@@ -127,8 +127,25 @@ def _built(core: Core, plan: DestinationPlan) -> RunningDesk:
         http=Calls(calls, exactly_s=plan.timeout_s, max_bytes=16 << 20),
         files=Calls(files, exactly_s=FILE_S, max_bytes=largest),
         clock=core.clock,
+        callback_url=_callback_url(core, plan),
+        insight=TicketInsight(core, plan.target.name),
     )
     return RunningDesk(plan, plan.kind.desk(plan.target, tools), (calls, files))
+
+
+def _callback_url(core: Core, plan: DestinationPlan) -> str | None:
+    """Where its callbacks, and people with its links, come in."""
+    public = core.settings.hub.public_url
+    return public.rstrip("/") + _callback_path(plan) if public else None
+
+
+def _callback_path(plan: DestinationPlan) -> str:
+    return f"/in/{plan.target.kind}/{plan.target.name}/{_callback_secret(plan)}"
+
+
+def _callback_secret(plan: DestinationPlan) -> str:
+    found = getattr(plan.target.settings, "callback_secret", None)
+    return found.reveal() if isinstance(found, Secret) else ""
 
 
 def policy_of(plan: DestinationPlan) -> Policy:

@@ -234,7 +234,8 @@ class _Handing:
 
     async def _status(self, message: Mapping[str, Any], ticket: Ticket) -> None:
         own = read_id("msg", message["id"])
-        ref = await rows.message_heard(self._core.db, self._name, own) if own else None
+        heard = await rows.message_heard(self._core.db, self._name, own) if own else None
+        ref, ticket = heard or (None, ticket)
         status, error = message.get("status"), message.get("error") or {}
         reason = " ".join(filter(None, (error.get("message"), error.get("detail")))) or None
         if ref is None:  # said in another helpdesk, or by the API: agents here want to know
@@ -300,7 +301,10 @@ class _Handing:
     async def _open(self, case: Case, post: Post) -> Ticket:
         first = msgspec.structs.replace(post, files=())  # they follow, each once
         keys = [case.key, post.key]
-        before = await self._begin(keys)
+        before = await self._begin(keys, case.key)
+        if post.key in before and (where := before[post.key].where) not in (None, case.key):
+            await rows.forget_post(self._core.db, self._name, [case.key])
+            return await self._resume(case, str(where), post)
         made: tuple[Ticket, str | None] | None = None
         if case.key in before:
             made = await self._found_ticket(case, first, is_same=post.key in before)
@@ -321,6 +325,16 @@ class _Handing:
         if ref is None or post.files:
             await self._add(ticket, post)
         return ticket
+
+    async def _resume(self, case: Case, where: str, post: Post) -> Ticket:
+        """Go on with a post where it was begun: the conversation has been opened once more since, and a
+        post that nobody confirmed is looked up there, not here."""
+        ticket = await rows.ticket_of(self._core.db, self._name, where)
+        if ticket is not None:
+            await self._add(ticket, post)
+            return ticket
+        number = int(where.rpartition(":")[2])
+        return await self._open(msgspec.structs.replace(case, number=number), post)
 
     async def _found_ticket(
         self, case: Case, post: Post, *, is_same: bool
@@ -364,7 +378,7 @@ class _Handing:
 
     async def _add_one(self, ticket: Ticket, post: Post) -> None:
         files = [file.key for file in post.files if file.key != post.key]
-        before = await self._begin([post.key, *files])
+        before = await self._begin([post.key, *files], ticket.ref)
         known = {key for key, begun in before.items() if begun.done}
         if post.key in known:
             left = tuple(file for file in post.files if file.key not in known)
@@ -409,9 +423,9 @@ class _Handing:
         if found is None and left > 0 and not self._insists:
             raise Unsure("a post was not answered; it may still come", retry_after=left)
 
-    async def _begin(self, keys: list[str]) -> dict[str, rows.Begun]:
+    async def _begin(self, keys: list[str], where: str) -> dict[str, rows.Begun]:
         return await rows.begin_post(
-            self._core.db, self._name, keys, self._conversation_id, self._core.clock()
+            self._core.db, self._name, keys, self._conversation_id, self._core.clock(), where
         )
 
     async def _finish(self, keys: list[str], ticket: Ticket, ref: str) -> None:

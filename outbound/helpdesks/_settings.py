@@ -16,6 +16,7 @@ __all__ = [
     "PollSeconds",
     "TimeZone",
     "wrong_desk_settings",
+    "wrong_time_zone",
 ]
 
 BaseUrl = Annotated[str, Meta(description="Where the helpdesk is, e.g. https://desk.example.com")]
@@ -49,6 +50,11 @@ def wrong_desk_settings(
             "callback_secret",
             "wants 16 or more of A-Z a-z 0-9 - _; make it: openssl rand -hex 16",
         )
+    yield from wrong_time_zone(time_zone)
+
+
+def wrong_time_zone(time_zone: str) -> Iterator[tuple[str, str]]:
+    """Whether there is such a time zone."""
     try:
         ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError):

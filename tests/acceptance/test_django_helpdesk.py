@@ -16,6 +16,7 @@ from sandbox.sms import TwilioSimulator
 from sandbox.wechat import WeChatSimulator
 from tests.corekit import eventually
 from tests.mailkit import ANNA, PASSWORD, SUPPORT, simple_mail
+from tests.support.desks import assign_all
 from tests.support.djangodesk import AGENT_ID, HUB_ID, Agent, DjangoDesk, django_desk
 from tests.support.whole_hub import WholeHub, whole_hub
 
@@ -225,6 +226,13 @@ async def test_a_conversation_there_and_back(world: World) -> None:
 
     await world.agent.update(chat, owner=AGENT_ID)
     await eventually(lambda: Conversation.filter(assignee=str(AGENT_ID)).exists(), PATIENCE)
+    await assign_all(world.hub.core, None)
+
+    async def is_nobodys() -> bool:
+        now = await world.agent.get(f"tickets/{chat['id']}/")
+        return bool(now["assigned_to"] is None)
+
+    await eventually(is_nobodys, PATIENCE)
 
     await world.agent.update(chat, "问题已解决，关闭工单", status=4)
     assert await world.answers(ALICE, 2) == ["您好，今天发出。", "问题已解决，关闭工单"]

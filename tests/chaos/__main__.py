@@ -81,6 +81,8 @@ async def run_trial(ground: Ground, name: str, trial: Trial, given: Any, seconds
         sabotage=trial.sabotage,
         time_scale=trial.time_scale,
         care=trial.care,
+        tickets=trial.tickets,
+        think_s=trial.think_s,
     )
     started = time.monotonic()
     async with World(ground, name.replace("-", "_"), given.seed, options) as world:

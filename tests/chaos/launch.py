@@ -19,6 +19,8 @@ import hub.store.database
 import hub.store.inbox
 import hub.store.lanes
 import hub.store.leases
+import hub.store.tickets
+import hub.tickets.handing
 from chaos.sabotage import SABOTAGES
 from hub.cli import main
 from hub.replies import Pace
@@ -30,6 +32,9 @@ def shorten_leases(seconds: float) -> None:
     """Leases of *seconds*, and what depends on their length in proportion."""
     for module in (hub.store.inbox, hub.store.lanes, hub.store.leases):
         module.LEASE = _shorter(module.LEASE, seconds)
+    hub.store.tickets.LEASE = f"interval '{2 * seconds:g} seconds'"
+    hub.tickets.handing.RENEW_S = seconds / 3
+    hub.delivery.BETWEEN_TRIES_S = (0.0, 0.3, 1.0)
     for name in ("CLAIM", "RECORD"):  # they were put together when the module was loaded
         setattr(hub.store.lanes, name, _shorter(getattr(hub.store.lanes, name), seconds))
     hub.store.database.SESSION["idle_in_transaction_session_timeout"] = (

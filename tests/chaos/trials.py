@@ -20,9 +20,11 @@ DESK_FLOWS_S = 50.0
 MUCH = 1500
 STARTS_S, DIES_S = 10.0, 12.0
 """How long a killed process may take to be there again, and then to reach the point where it dies."""
-UNREACHED = frozenset({"agents.said", "reply.passive", "tickets.added", "tickets.opened"})
-"""Points on ways that the trials do not take: none of their accounts is in passive mode, and none of their
-helpdesks is one with tickets."""
+UNREACHED = frozenset({"reply.passive"})
+"""Points on ways that the trials do not take: none of their accounts is in passive mode."""
+
+WITH_TICKETS = ("agents.", "tickets.")
+"""Points that only a helpdesk with tickets leads to."""
 
 
 class Trial(NamedTuple):
@@ -36,6 +38,8 @@ class Trial(NamedTuple):
     time_scale: float = 0.3
     usual_leases: bool = False
     care: bool = False
+    tickets: bool = False
+    think_s: float = 0.03
 
 
 def _deadline(seconds: float) -> Callable[[], bool]:
@@ -83,7 +87,7 @@ def failpoints() -> list[str]:
 
 async def kill_at_points(world: World, seconds: float) -> None:
     """Kill a process at each named point, early and late in its life; every point must be reached."""
-    points = failpoints()
+    points = [name for name in failpoints() if not name.startswith(WITH_TICKETS)]
     world.rng.shuffle(points)
     intake = [name for name in points if name.startswith("intake.")]
     others = [name for name in points if not name.startswith("intake.")]
@@ -96,6 +100,32 @@ async def kill_at_points(world: World, seconds: float) -> None:
     for slot, plan in plans:
         for name in sorted(set(plan) - reached):
             world.wrong.append(f"failpoint {name} was not reached by {slot.process.name}")
+
+
+async def kill_connectors(world: World, seconds: float) -> None:
+    """Kill whoever puts messages into tickets or hears agents, at each point of that and at random, while
+    the helpdesk's answers are errors now and then."""
+    assert world.tickets is not None
+    points = [name for name in failpoints() if name.startswith(WITH_TICKETS)]
+    more = _deadline(seconds)
+    plans = [(slot, points[n:] + points[:n]) for n, slot in enumerate(world.workers)]
+    await asyncio.gather(
+        _hurt_tickets(world, more), *(_through(world, slot, plan, more) for slot, plan in plans)
+    )
+    reached = {name for slot in world.workers for name in slot.reached}
+    world.notes["points reached"] = len(reached)
+    world.wrong += [f"failpoint {one} was not reached" for one in sorted(set(points) - reached)]
+
+
+async def _hurt_tickets(world: World, more: Callable[[], bool]) -> None:
+    assert world.tickets is not None
+    while more():
+        await asyncio.sleep(world.rng.uniform(0.3, 1.2))
+        if world.rng.random() < 0.5:
+            world.fault("helpdesk errs")
+            world.tickets.hurt()
+        else:
+            world.kill(world.rng.choice(world.webs))
 
 
 async def _through(
@@ -344,6 +374,7 @@ TRIALS: Mapping[str, Trial] = {
     "sigterm": Trial(stop_in_order, usual_leases=True),
     "bells-off": Trial(kill_some, bells=False),
     "kefu": Trial(kill_pulling, 2.0, care=True),
+    "tickets": Trial(kill_connectors, 2.0, tickets=True, think_s=1.0),
     "tokens": Trial(end_tokens, care=True),
 }
 CONTROLS: Mapping[str, Trial] = {

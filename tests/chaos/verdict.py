@@ -94,6 +94,11 @@ async def judge(world: World, left: list[str]) -> Verdict:
     verdict.wrong += _foreign(world)
     verdict.wrong += _late_holders(world)
     verdict.wrong += _replies(world, [dict(row) for row in outbound])
+    if world.tickets is not None:
+        said = Counter(text for _, text in _said(world))
+        verdict.wrong += [Wrong(*one) for one in world.tickets.wrong(pushes, stored, said)]
+        verdict.notes["in tickets"] = len(world.tickets.put_in())
+        verdict.notes["answers there"] = len(world.tickets.replies)
     return verdict
 
 
@@ -239,11 +244,19 @@ def _late_holders(world: World) -> Iterator[Wrong]:
 # -- towards the customers -----------------------------------------------------------------------------
 
 
+def _said(world: World) -> list[tuple[str, str]]:
+    """What customers heard: to whom, and the text."""
+    return [
+        (entry["openid"], entry["text"])
+        for shop in world.shops.values()
+        for entry in shop.log("send")
+        if entry["errcode"] == 0
+    ]
+
+
 def _replies(world: World, outbound: list[dict[str, Any]]) -> Iterator[Wrong]:
     """I6: the platform's own log says how often something was said, and in which order."""
-    said: list[tuple[str, str]] = []
-    for shop in world.shops.values():
-        said += [(e["openid"], e["text"]) for e in shop.log("send") if e["errcode"] == 0]
+    said = _said(world)
     times = Counter(text for _, text in said)
     wanted = Counter(row["text"] for row in outbound)
     for answers in world.desk.answers.values():

@@ -27,6 +27,8 @@ from rig.process import Process, tail, until_ready
 from chaos.care import Care
 from chaos.crowd import Crowd
 from chaos.desk import Helpdesk
+from chaos.tickets import NAME as TICKETS
+from chaos.tickets import Tickets
 from sandbox.helpdesk import new_webhook_secret
 from sandbox.http import free_port
 from sandbox.wechat import WeChatSimulator
@@ -49,6 +51,8 @@ class Options(NamedTuple):
     answer_each: int = 4
     care: bool = False
     """Whether customers write to customer service too."""
+    tickets: bool = False
+    """Whether a helpdesk with tickets serves the first shop too."""
 
     def launch(self, *hub: str) -> Sequence[str]:
         """The module and arguments that start a process of the hub so."""
@@ -99,6 +103,7 @@ class World:
         self.care = Care(options.time_scale, self.rng) if options.care else None
         if self.care is not None:
             self.shops["care"] = self.care
+        self.tickets = Tickets(SHOPS[0], self.rng) if options.tickets else None
         self.desk = Helpdesk(self.rng, options.answer_each)
         self.crowd = Crowd(self.shops, PEOPLE, self.rng, options.think_s)
         self.webs: list[Slot] = []
@@ -128,6 +133,8 @@ class World:
             await shop.start()
             channel = "wechat_kefu" if shop is self.care else "wechat"
             shop.callback_url = f"http://127.0.0.1:{self.port}/in/{channel}/{name}"
+        if self.tickets is not None:
+            await self.tickets.start(self.desk.hub_url)
         (self.folder / "hub.toml").write_text(self._configuration())
         self.webs = [self._slot(f"web{n}", "web", "--reuse-port") for n in range(self.options.webs)]
         self.workers = [self._slot(f"worker{n}", "worker") for n in range(self.options.workers)]
@@ -152,6 +159,8 @@ class World:
             watcher.cancel()
         await asyncio.gather(*(slot.process.kill() for slot in self.slots if slot.process.runs))
         await self.desk.close()
+        if self.tickets is not None:
+            await self.tickets.stop()
         for shop in self.shops.values():
             await shop.stop()
         await self.ground.drop_database(f"chaos_{self.name}")
@@ -177,7 +186,8 @@ class World:
         others = {"care": self.care.settings} if self.care else {}
         # The hub gives up a little before the platform does, as it does with the real five seconds.
         hub = {"overload_wait_s": 4.0 * self.options.time_scale}
-        return configuration(shops, desks, hub, others)
+        more = {TICKETS: self.tickets.settings(timeout_s)} if self.tickets else {}
+        return configuration(shops, desks, hub, others, more)
 
     def _slot(self, name: str, *hub: str) -> Slot:
         config = self.folder / "hub.toml"
@@ -337,6 +347,8 @@ class World:
             (row,) = await self.query(f"SELECT {_CURSORS} AS cursors")
             ahead = self.care.ahead(json.loads(row["cursors"] or "{}"))
             left += [f"{ahead} items not pulled"] if ahead else []
+        if self.tickets is not None and (unread := await self.tickets.unread(self.query)) > 0:
+            left.append(f"{unread} answers of agents not taken")
         return left + ["answers not with the hub"] * self.desk.talking
 
 

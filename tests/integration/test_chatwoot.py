@@ -15,7 +15,8 @@ from hub.model import Secret
 from hub.store.housekeeping import retire
 from hub.worker import say
 from outbound.helpdesks.chatwoot import ChatwootSettings
-from sandbox.chatwoot import ChatwootSimulator, Fault
+from sandbox.chatwoot import ChatwootSimulator
+from sandbox.desks import Fault
 from tests.corekit import eventually, twin
 from tests.support.desks import DeskWorld, desk_world, plan_of
 
@@ -143,7 +144,7 @@ async def test_without_a_secret_it_is_read_back(database_url: str) -> None:
         await world.delivered()
         chatwoot.reply(1, "true")
         await heard(chatwoot, 2)
-        forged = chatwoot.callbacks[-1][1].replace(b'"true"', b'"false"').replace(b"10", b"90")
+        forged = chatwoot.callbacks[-1][2].replace(b'"true"', b'"false"').replace(b"10", b"90")
         async with ClientSession() as http, http.post(chatwoot.webhook_url, data=forged) as answer:
             assert answer.status == 200
         await world.look_due()
@@ -163,7 +164,7 @@ async def test_a_forged_callback_is_refused(
     chatwoot.reply(1, "genuine")
     chatwoot.webhook_url = "http://127.0.0.1:1/"
     chatwoot.reply(1, "signed")
-    headers, raw = chatwoot.callbacks[-1]
+    _, headers, raw = chatwoot.callbacks[-1]
     if change == "body":
         raw += b" "
     elif change == "time":
@@ -368,6 +369,46 @@ async def test_a_process_that_ends_after_a_post_posts_nothing_twice(
     await world.delivered()
     assert len(chatwoot.conversations) == 1
     assert texts(chatwoot).count("在吗") == 1
+
+
+@pytest.mark.parametrize("point", ["tickets.added", "tickets.opened", "after"])
+async def test_a_case_that_is_opened_again_meanwhile_doubles_nothing(
+    database_url: str, chatwoot: ChatwootSimulator, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    """The process dies after a post, the conversation is closed, the customer writes again: what was posted
+    is looked up in the ticket where it was begun."""
+    plans = [plan_of(DESTINATION, settings_for(chatwoot, on_reopen="new_ticket"))]
+    died: list[str] = []
+
+    class Killed(BaseException):
+        pass
+
+    def die_once(name: str) -> None:
+        wanted = "delivery.posted" if point == "after" else point
+        if name == wanted and len(chatwoot.conversations) == opened and not died:
+            died.append(name)
+            raise Killed
+
+    opened = 2 if point == "tickets.opened" else 1
+    async with desk_world(database_url, plans) as world:
+        await world.say({"id": "0", "text": "before"})
+        await world.delivered()
+        if opened == 2:
+            chatwoot.resolve(1)
+            await world.look()
+        monkeypatch.setattr("hub.tickets.handing.failpoint", die_once)
+        monkeypatch.setattr("hub.delivery.failpoint", die_once)
+        await world.say({"id": "1", "text": "在吗"})
+        async with world.delivering():
+            await eventually(lambda: died)
+        await world.core.db.fetch(
+            "UPDATE conversations SET state = 'resolved'"  # as by the API; nobody tells the helpdesk
+        )
+        await world.say({"id": "2", "text": "又来了"})
+        await world.core.db.fetch("UPDATE lanes SET lease_until = '-infinity'")
+        await world.delivered()
+        said = [one for number in chatwoot.conversations for one in texts(chatwoot, number)]
+        assert said == ["before", "在吗", "又来了"]
 
 
 async def test_a_message_that_breaks_the_connector_is_parked(

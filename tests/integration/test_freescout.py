@@ -8,7 +8,7 @@ from aiohttp import ClientSession
 from adapters.helpdesks.freescout import DESTINATION
 from hub.model import Secret
 from outbound.helpdesks.freescout import FreeScoutSettings
-from sandbox.chatwoot import Fault
+from sandbox.desks import Fault
 from sandbox.freescout import FreeScoutSimulator
 from tests.corekit import eventually
 from tests.support.desks import DeskWorld, desk_world, plan_of

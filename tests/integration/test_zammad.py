@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 from adapters.helpdesks.zammad import DESTINATION
 from hub.model import Secret
 from outbound.helpdesks.zammad import ZammadSettings
-from sandbox.chatwoot import Fault
+from sandbox.desks import Fault
 from sandbox.zammad import ZammadSimulator
 from tests.corekit import eventually
 from tests.support.desks import DeskWorld, desk_world, plan_of

@@ -148,8 +148,10 @@ def configuration(
     desks: Sequence[Desk],
     hub: Mapping[str, Any] | None = None,
     others: Mapping[str, Mapping[str, Any]] | None = None,
+    connected: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str:
-    """``hub.toml`` for WeChat accounts in safe mode, *others*, and the helpdesks that serve them."""
+    """``hub.toml`` for WeChat accounts in safe mode, *others*, and the helpdesks that serve them, of which
+    some are *connected*."""
     settings: dict[str, Any] = {"log_level": "info"} | dict(hub or {})
     tables = [_table("hub", settings)]
     accounts = {shop.name: shop.settings for shop in shops} | dict(others or {})
@@ -160,6 +162,7 @@ def configuration(
         told: dict[str, Any] = {"type": "webhook", "allow_private": True} | desk._asdict()
         del told["name"]
         tables.append(_table(f"destinations.{desk.name}", told))
+    tables += [_table(f"destinations.{name}", one) for name, one in (connected or {}).items()]
     return "\n".join(tables)
 
 

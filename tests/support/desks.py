@@ -16,6 +16,7 @@ from hub.conversations import change
 from hub.core import Core
 from hub.delivery import Deliverer, replay
 from hub.destination import Destination, Target
+from hub.ids import read_id
 from hub.media import Media
 from hub.model import Secret
 from hub.settings import DestinationPlan, Settings
@@ -27,7 +28,7 @@ from hub.worker import say
 from tests import corekit
 from tests.apikit import CHANNEL, MemoryIntake, TextSender
 
-__all__ = ["DeskWorld", "desk_world", "plan_of"]
+__all__ = ["DeskWorld", "assign_all", "desk_world", "plan_of"]
 
 
 def plan_of(
@@ -38,6 +39,17 @@ def plan_of(
         Target(name, kind.key, settings), kind, True, ("*",), (), 16, 5.0, True, None
     )
     return plan._replace(**changes)
+
+
+async def assign_all(core: Core, assignee: str | None) -> None:
+    """Assign every conversation, as the API does."""
+    for row in await core.db.fetch("SELECT id FROM conversations"):
+
+        async def work(tx: Transaction, own: Any = row["id"]) -> frozenset[str]:
+            return await change(tx, core.settings, own, {"assignee": assignee}, core.clock())
+
+        if await core.db.transaction(work):
+            core.bells.ring("deliver")
 
 
 class DeskWorld:
@@ -107,20 +119,28 @@ class DeskWorld:
         return [row["assignee"] for row in rows]
 
     async def assign(self, assignee: str | None) -> None:
-        """As the API does with every conversation."""
-        rows = await self.core.db.fetch("SELECT id FROM conversations")
-        for row in rows:
-
-            async def work(tx: Transaction, own: Any = row["id"]) -> frozenset[str]:
-                changes = {"assignee": assignee}
-                return await change(tx, self.core.settings, own, changes, self.core.clock())
-
-            await self.core.db.transaction(work)
+        await assign_all(self.core, assignee)
 
     async def replay(self) -> int:
         """Every dead letter again, as an operator does it."""
         rows = await self.core.db.fetch("SELECT id FROM deliveries WHERE state = 2")
         return await replay(self.core, [row["id"] for row in rows])
+
+    async def attach(self, content: bytes, filename: str) -> str:
+        """A stored file of the first message; its id."""
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield content
+
+        made = await self.core.media.upload(
+            pieces(), filename=filename, mime_type=None, token_id=None, at=self.core.clock()
+        )
+        await self.core.db.fetch(
+            "UPDATE attachments SET message_id = (SELECT id FROM messages ORDER BY id LIMIT 1) "
+            "WHERE id = $1",
+            read_id("att", made.id or ""),
+        )
+        return made.id or ""
 
     async def states(self) -> list[str]:
         rows = await self.core.db.fetch("SELECT state FROM conversations ORDER BY created_at, id")
@@ -129,9 +149,16 @@ class DeskWorld:
 
 @asynccontextmanager
 async def desk_world(
-    database_url: str, plans: Sequence[DestinationPlan], settings: Settings | None = None
+    database_url: str,
+    plans: Sequence[DestinationPlan],
+    settings: Settings | None = None,
+    *,
+    reachable: bool = False,
 ) -> AsyncIterator[DeskWorld]:
-    """A hub with the helpdesks of *plans* on an account of the test channel."""
+    """A hub with the helpdesks of *plans* on an account of the test channel.
+
+    *reachable*: it knows its own address, as ``hub.public_url`` tells it.
+    """
     given = settings or corekit.settings_for()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -156,6 +183,10 @@ async def desk_world(
                 web.callbacks, "127.0.0.1", 0, intake=web.intake.answer, max_connections=100
             )
             web.metrics.gates.append(listening.gate)
+            if reachable:
+                public = f"http://127.0.0.1:{listening.port}"
+                hub = msgspec.structs.replace(hub, public_url=public)
+                core.settings = chosen._replace(hub=hub)
             try:
                 yield DeskWorld(core, listening)
             finally:
