@@ -111,8 +111,11 @@ class Tickets:
         ]
         return sorted(found)
 
-    def wrong(self, pushes: list[Push], stored: Counter[str], said: Counter[str]) -> Iterator[Any]:
-        """What is broken: (kind, detail). *stored* and *said* count ids and texts."""
+    def wrong(
+        self, pushes: list[Push], stored: Counter[str], taken: Counter[str], said: Counter[str]
+    ) -> Iterator[Any]:
+        """What is broken: (kind, detail). *stored* counts ids; *taken* and *said* the texts of replies, as
+        the hub has them and as customers heard them. Whether one is heard is for the others to judge."""
         texts = Counter(text for _, text in self.put_in())
         for push in pushes:
             name = f"{push.openid} #{push.k}"
@@ -123,9 +126,10 @@ class Tickets:
                 yield "ticket doubled", f"{text} is in tickets {count} times"
         yield from self._out_of_order()
         for openid, text in self.replies:
-            if said[text] != 1:
-                yield "agent's reply", f"{text!r} to {openid} was said {said[text]} times"
-        for text in said:
+            if taken[text] != 1 or said[text] > 1:
+                times = f"was taken {taken[text]} times and said {said[text]} times"
+                yield "agent's reply", f"{text!r} to {openid} {times}"
+        for text in taken + said:
             if text.startswith("note on "):
                 yield "note left", text
         homes: dict[tuple[int, str], str] = {}

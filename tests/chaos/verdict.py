@@ -96,7 +96,8 @@ async def judge(world: World, left: list[str]) -> Verdict:
     verdict.wrong += _replies(world, [dict(row) for row in outbound])
     if world.tickets is not None:
         said = Counter(text for _, text in _said(world))
-        verdict.wrong += [Wrong(*one) for one in world.tickets.wrong(pushes, stored, said)]
+        taken = Counter(row["text"] for row in outbound)
+        verdict.wrong += [Wrong(*one) for one in world.tickets.wrong(pushes, stored, taken, said)]
         verdict.notes["in tickets"] = len(world.tickets.put_in())
         verdict.notes["answers there"] = len(world.tickets.replies)
     return verdict
