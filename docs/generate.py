@@ -25,6 +25,7 @@ from hub.blobs import AttachmentSettings
 from hub.channel import Channel
 from hub.model import Secret
 from hub.registry import destinations, installed
+from hub.telemetry import TelemetrySettings
 from hub.web.catalogue import EVENTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -153,6 +154,11 @@ def settings_page() -> Iterator[str]:
     yield "but for its folder `drafts`; the names stay."
     yield ""
     yield from settings_table(AttachmentSettings)
+    yield from ("", "## `[telemetry]`: traces for OpenTelemetry", "")
+    yield "In force after a restart; wants `pip install 'messaging-hub[telemetry]'`. See"
+    yield "[operate the hub](../how-to/operate.md)."
+    yield ""
+    yield from settings_table(TelemetrySettings)
     yield from ("", "## `[accounts.NAME]`: where customers write", "")
     yield "NAME is yours: lower-case letters, digits, `-` and `_`. It is part of the callback's path and of"
     yield "every message, so choose one that may stay."

@@ -61,12 +61,14 @@ def show_id(prefix: str, value: UUID) -> str:
     )
 
 
-def trace_parent(message_id: UUID, event_id: UUID) -> str:
+def trace_parent(message_id: UUID, event_id: UUID, span: int | None = None) -> str:
     """The ``traceparent`` of an event about a message (https://www.w3.org/TR/trace-context/).
 
     The trace id is the message's id, as 32 hexadecimal digits: all that happens to a message is one trace.
+    *span* is the try that carries it, where spans are kept; else the event stands for all of its tries.
     """
-    return f"00-{message_id.hex}-{event_id.hex[16:]}-01"
+    parent = event_id.hex[16:] if span is None else f"{span:016x}"
+    return f"00-{message_id.hex}-{parent}-01"
 
 
 def read_trace(text: str) -> UUID | None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import structlog
 
-from hub import __version__
+from hub import __version__, telemetry
 from hub.accounts import Accounts
 from hub.bells import Bells
 from hub.core import Core, now, process_name
@@ -64,6 +64,7 @@ async def opened(path: Path | None, kind: str) -> AsyncIterator[Core]:
         raise ConfigError(["environment: DATABASE_URL: is missing; wants a PostgreSQL URL"])
     sealer = Sealer(_secret_key(settings))
     name = process_name(kind)
+    _start_telemetry(settings, name)
     url = settings.hub.database_url.reveal()
     db = await _patiently(lambda: Database.open(url))
     bells = Bells(settings.hub.redis_url.reveal() if settings.hub.redis_url else None)
@@ -95,6 +96,15 @@ async def opened(path: Path | None, kind: str) -> AsyncIterator[Core]:
         await media.close()
         await bells.stop()
         await db.close()
+        await telemetry.stop()
+
+
+def _start_telemetry(settings: Settings, name: str) -> None:
+    try:
+        telemetry.start(settings.telemetry, name)
+    except ModuleNotFoundError as error:
+        what = f"telemetry.endpoint: {error.name} is not installed; wants the extra telemetry"
+        raise ConfigError([what]) from error
 
 
 def _secret_key(settings: Settings) -> Secret:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import structlog
 
+from hub import telemetry
 from hub.core import Core
 from hub.destination import Courier, Event
 from hub.errors import Rejected, SendError, Unknowable, Unreachable, Unsupported
@@ -139,6 +140,35 @@ class Target:
 
     async def post(self, lane: ClaimedLane, head: Head, core: Core) -> Outcome:
         """Send one delivery; never raises for what the destination or the network does."""
+        if not telemetry.is_on() or head.message_id is None:
+            return await self._post(lane, head, core)
+        own, began = telemetry.new_span(), time.time()
+        outcome = await self._post(lane, head, core, own)
+        facts: dict[str, str | int] = {
+            "hub.destination": self.plan.target.name,
+            "hub.event.type": head.type,
+            "hub.event.id": show_id("evt", head.event_id),
+        }
+        if outcome.status is not None:
+            facts["http.response.status_code"] = outcome.status
+        telemetry.tell(
+            telemetry.Span(
+                "deliver",
+                head.message_id,
+                own,
+                telemetry.root_of(head.message_id),
+                began,
+                time.time(),
+                "client",
+                facts,
+                None if outcome.ok else "refused" if outcome.status else "not reached",
+            )
+        )
+        return outcome
+
+    async def _post(
+        self, lane: ClaimedLane, head: Head, core: Core, span: int | None = None
+    ) -> Outcome:
         if self.courier is None:
             return await self._hand_over(lane, head, core)
         started = time.monotonic()
@@ -147,7 +177,7 @@ class Target:
             type=head.type,
             body=with_order(head.body, lane.id, head.n),
             replayed=head.replayed,
-            trace=trace_parent(head.message_id, head.event_id) if head.message_id else None,
+            trace=trace_parent(head.message_id, head.event_id, span) if head.message_id else None,
         )
         try:
             call = self.courier.request(event, core.clock())

@@ -6,6 +6,7 @@ one transaction that also gives the partition back.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
+from hub import telemetry
 from hub.channel import Account
 from hub.core import Core
 from hub.failpoints import failpoint
@@ -300,7 +302,11 @@ class Ingester:
                         tx, settings, choose, claimed, reads, now, look=look, offer=offer
                     )
 
-                return await self._core.db.transaction(work)
+                began = time.time()
+                filed = await self._core.db.transaction(work)
+                if filed.told:
+                    _tell(filed, reads, began)
+                return filed
         raise RuntimeError("other processes kept filing the same messages")
 
     async def _file_alone(
@@ -331,6 +337,24 @@ class Ingester:
             self._core.bells.ring("media")
         if filed.claims:
             self._core.bells.ring("identity")
+
+
+def _tell(filed: Filed, reads: Sequence[Read], began: float) -> None:
+    """Spans of what has been filed: how long it waited in the inbox, and how long filing took."""
+    rows = {read.row.id: read.row for read in reads}
+    now = time.time()
+    for message, number in filed.told:
+        if (row := rows.get(number)) is None:
+            continue
+        root = telemetry.root_of(message)
+        facts = {"hub.account": row.account, "hub.channel": row.channel}
+        received = row.event.received_at.timestamp()
+        telemetry.tell(
+            telemetry.Span("receive", message, root, None, received, now, "server", facts)
+        )
+        telemetry.tell(
+            telemetry.Span("file", message, telemetry.new_span(), root, began, now, facts=facts)
+        )
 
 
 def _suspects(claimed: Sequence[Claimed], rows: Sequence[InboxRow]) -> set[int]:

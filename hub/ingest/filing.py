@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from hub import feed, ledger, outbox
+from hub import feed, ledger, outbox, telemetry
 from hub.channel import reply_state
 from hub.conversations import told
 from hub.ids import new_id, show_id
@@ -49,6 +49,8 @@ class Filed(NamedTuple):
     media: bool
     messages: int
     claims: bool = False
+    told: Sequence[tuple[UUID, int]] = ()
+    """Each message with the number of the row that it was filed from."""
 
 
 class Raced(Exception):
@@ -320,6 +322,7 @@ async def file_batch(
         any(one.state == "pending" for *_, one in batch.files),
         len(batch.messages),
         bool(batch.claims),
+        [(one.id, one.inbox_id) for one in batch.messages] if telemetry.is_on() else (),
     )
 
 

@@ -29,6 +29,7 @@ from hub.settings.shapes import (
     Route,
     Settings,
 )
+from hub.telemetry import TelemetrySettings
 
 P = TypeVar("P")
 
@@ -48,7 +49,7 @@ ENVIRONMENT = {
 }
 """Variables that stand for a setting of ``[hub]``, and go before the file."""
 
-_SECTIONS = ("accounts", "attachments", "destinations", "hub", "queues", "routes")
+_SECTIONS = ("accounts", "attachments", "destinations", "hub", "queues", "routes", "telemetry")
 
 
 def _split(table: Mapping[str, Any], core: type[Struct]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -280,6 +281,7 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Set
     _sections(reader, document)
     hub = _hub(reader, document)
     attachments = reader.table("attachments", AttachmentSettings, document.get("attachments", {}))
+    telemetry = reader.table("telemetry", TelemetrySettings, document.get("telemetry", {}))
     queues = _queues(reader, document, hub.default_queue)
     accounts = _each(reader, document, "accounts", _account)
     targets = _each(reader, document, "destinations", _destination)
@@ -298,4 +300,5 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Set
         str(path) if path else None,
         tuple(reader.warnings),
         attachments or AttachmentSettings(),
+        telemetry or TelemetrySettings(),
     )

@@ -11,6 +11,7 @@ from hub.destination import Destination, Target
 from hub.guard import private_network
 from hub.hours import Hours, zone_of
 from hub.model import Secret
+from hub.telemetry import TelemetrySettings
 
 
 class HubSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -333,3 +334,4 @@ class Settings(NamedTuple):
     path: str | None
     warnings: tuple[str, ...]
     attachments: AttachmentSettings = AttachmentSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()

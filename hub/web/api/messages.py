@@ -1,6 +1,7 @@
 """Messages: read them, and say something."""
 
 import hashlib
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -9,7 +10,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from hub import idempotency
+from hub import idempotency, telemetry
 from hub.errors import SendError
 from hub.replies import (
     Accepted,
@@ -183,8 +184,9 @@ async def send_message(call: Call[Nothing, RoutedReply]) -> web.Response:
     request = plain(call.body)
     if call.body.via is None:
         asked = Asked(conversation, request, author, call.queues, _under_key(call))
+        began = time.time()
         if shown := await call.services.together.accept(asked):
-            return _answered(idempotency.Answer(202, shown))
+            return _answered(call, idempotency.Answer(202, shown), began)
 
     async def work(tx: Transaction) -> Accepted:
         chosen = conversation
@@ -206,6 +208,7 @@ async def said(
 ) -> web.Response:
     """The answer to a request that says something by *work*, once for each idempotency key."""
     accepted: list[Accepted] = []
+    began = time.time()
 
     async def answered(tx: Transaction) -> idempotency.Answer:
         made = await work(tx)
@@ -221,15 +224,42 @@ async def said(
     if not answer.replayed:
         for one in accepted:
             one.ring(call.core)
-    return _answered(answer)
+    return _answered(call, answer, began)
 
 
-def _answered(answer: idempotency.Answer) -> web.Response:
+def _answered(call: Call[Any, Any], answer: idempotency.Answer, began: float) -> web.Response:
+    if telemetry.is_on() and not answer.replayed:
+        _tell(call, answer.body, began)
     headers = {**SECURITY_HEADERS}
     if answer.replayed:
         headers["Idempotency-Replayed"] = "true"
     return web.Response(
         status=answer.status, body=answer.body, content_type="application/json", headers=headers
+    )
+
+
+class _Shown(Struct):
+    id: str
+    account: str
+    channel: str
+
+
+def _tell(call: Call[Any, Any], body: bytes, began: float) -> None:
+    """The first span of a reply; it names the trace of whoever asked for it, if they have one."""
+    shown = msgspec.json.decode(body, type=_Shown)
+    message = own_id("msg", shown.id)
+    telemetry.tell(
+        telemetry.Span(
+            "reply",
+            message,
+            telemetry.root_of(message),
+            None,
+            began,
+            time.time(),
+            "server",
+            {"hub.account": shown.account, "hub.channel": shown.channel},
+            link=call.request.headers.get("traceparent"),
+        )
     )
 
 
