@@ -1,19 +1,20 @@
-"""How a helpdesk that is known by settings only proves its callbacks."""
+"""How helpdesks prove their callbacks, and what is none of theirs."""
 
 import hashlib
 import hmac
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from hub.channel import IntakeRequest, NotAuthentic
+from hub.channel import IntakeRequest, NotAuthentic, NotRecognised
 from hub.model import Secret
 from outbound.helpdesks._requests import Algorithm, digest, encoded
 from outbound.helpdesks._templates import fill_text, wrong_holes
 
-__all__ = ["Proof", "proof_mistakes", "prove"]
+__all__ = ["Proof", "proof_mistakes", "prove", "reading"]
 
 _HOLES = frozenset({"body", "body_md5", "body_sha256", "nonce", "secret", "timestamp"})
 _OVER_BODY = ("{body}", "{body_md5}", "{body_sha256}")
@@ -52,6 +53,15 @@ class Proof(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def covers_body(self) -> bool:
         """Whether it says anything of what the callback says."""
         return any(hole in self.over for hole in _OVER_BODY)
+
+
+@contextmanager
+def reading(whose: str) -> Iterator[None]:
+    """Raises NotRecognised for whatever a body that is none of theirs breaks."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise NotRecognised(f"not a callback of {whose}: {error!r}") from error
 
 
 def prove(proof: Proof, request: IntakeRequest) -> None:

@@ -4,23 +4,29 @@ From version 4.13 on callbacks are signed over ``timestamp.body``. Each is sent 
 and parallel workers send them in any order: so a callback also has the conversation read.
 """
 
-import hashlib
-import hmac
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 
-from hub.channel import Check, IntakeRequest, NotAuthentic, NotRecognised
+from adapters.helpdesks._proof import Proof, prove, reading
+from hub.channel import Check, IntakeRequest
 from hub.destination import Callback, Destination, Seen, Ticket
 from hub.errors import SendError
+from hub.model import Secret
 from normalizers.helpdesks.chatwoot import heard_of, seen_of_conversation, seen_of_event
 from outbound.helpdesks._answers import json_of
 from outbound.helpdesks.chatwoot import ChatwootApi, ChatwootSettings
 
 __all__ = ["DESTINATION", "Chatwoot"]
 
-TOLERANCE_S = 300
+SIGNED = Proof(
+    place="header:X-Chatwoot-Signature",
+    secret=Secret(""),
+    over="{timestamp}.{body}",
+    prefix="sha256=",
+    timestamp="header:X-Chatwoot-Timestamp",
+)
 PAGE = 100
 MAX_PAGES = 10
 OVERLAP = 200
@@ -34,14 +40,12 @@ class Chatwoot(ChatwootApi):
         """As :class:`hub.destination.Desk` says."""
         secret = self.settings.webhook_secret
         if secret is not None:
-            _prove(request, secret.reveal())
-        try:
+            prove(msgspec.structs.replace(SIGNED, secret=secret), request)
+        with reading("Chatwoot"):
             body: Any = msgspec.json.decode(request.body)
             seen = seen_of_event(
                 body, inbox_id=self.settings.inbox_id, hub_user=self.settings.hub_user_id
             )
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise NotRecognised(f"not a webhook of Chatwoot: {error!r}") from error
         return Callback(seen=seen, proven=secret is not None)
 
     async def look(self, ticket: Ticket, after: int | None) -> Seen:
@@ -91,20 +95,6 @@ class Chatwoot(ChatwootApi):
             if callback_url
             else "Set hub.public_url.",
         )
-
-
-def _prove(request: IntakeRequest, secret: str) -> None:
-    """Raises NotAuthentic unless the raw body was signed with *secret* within the last minutes."""
-    timestamp = request.headers.get("x-chatwoot-timestamp", "")
-    given = request.headers.get("x-chatwoot-signature", "")
-    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
-        raise NotAuthentic("no timestamp")
-    if abs(request.received_at.timestamp() - int(timestamp)) > TOLERANCE_S:
-        raise NotAuthentic("too old")
-    signed = timestamp.encode() + b"." + request.body
-    expected = "sha256=" + hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogateescape")):
-        raise NotAuthentic("the signature is another")
 
 
 DESTINATION = Destination(

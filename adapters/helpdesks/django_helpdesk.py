@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from hub.channel import Check, IntakeRequest, NotRecognised
+from adapters.helpdesks._proof import reading
+from hub.channel import Check, IntakeRequest
 from hub.destination import Callback, DeskTools, Destination, Seen, Target, Ticket
 from hub.errors import SendError
 from normalizers.helpdesks.django_helpdesk import seen_of
@@ -30,13 +31,11 @@ class DjangoHelpdesk(DjangoHelpdeskApi):
 
     async def accept(self, request: IntakeRequest) -> Callback:
         """As :class:`hub.destination.Desk` says: a new ticket, or an entry of one."""
-        try:
+        with reading("django-helpdesk"):
             body: Any = msgspec.json.decode(request.body)
             ticket = body["ticket"]
             only = body.get("followup_id")
             seen = seen_of(ticket, base_url=self._base_url, hub_user=None, only=only)
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise NotRecognised(f"not a webhook of django-helpdesk: {error!r}") from error
         return Callback(seen=seen, proven=False)
 
     async def look(self, ticket: Ticket, after: int | None) -> Seen:

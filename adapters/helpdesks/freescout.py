@@ -4,23 +4,28 @@ A callback shows the whole conversation, so one that was lost is made good by th
 late tells nothing new: each message is known by its thread.
 """
 
-import base64
-import hashlib
-import hmac
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 
-from hub.channel import Check, IntakeRequest, NotAuthentic, NotRecognised
+from adapters.helpdesks._proof import Proof, prove, reading
+from hub.channel import Check, IntakeRequest
 from hub.destination import Callback, Destination, Seen, Ticket
 from hub.errors import SendError
+from hub.model import Secret
 from normalizers.helpdesks.freescout import seen_of
 from outbound.helpdesks._answers import check_answer
 from outbound.helpdesks.freescout import FreeScoutApi, FreeScoutSettings
 
 __all__ = ["DESTINATION", "FreeScout"]
 
+SIGNED = Proof(
+    place="header:X-FreeScout-Signature",
+    secret=Secret(""),
+    algorithm="hmac-sha1",
+    encoding="base64",
+)
 GONE = frozenset({"convo.deleted", "convo.deleted_forever", "customer.created", "customer.updated"})
 
 
@@ -31,19 +36,11 @@ class FreeScout(FreeScoutApi):
         """As :class:`hub.destination.Desk` says; the event's name stands in a header only."""
         secret = self.settings.webhook_secret
         if secret is not None:
-            mac = hmac.new(secret.reveal().encode(), request.body, hashlib.sha1)
-            given = request.headers.get("x-freescout-signature", "")
-            if not hmac.compare_digest(
-                base64.b64encode(mac.digest()), given.encode("utf-8", "surrogateescape")
-            ):
-                raise NotAuthentic("the signature is another")
+            prove(msgspec.structs.replace(SIGNED, secret=secret), request)
         if request.headers.get("x-freescout-event") in GONE:
             return Callback(seen=None, proven=secret is not None)
-        try:
-            body: Any = msgspec.json.decode(request.body)
-            seen = self._seen(body)
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise NotRecognised(f"not a webhook of FreeScout: {error!r}") from error
+        with reading("FreeScout"):
+            seen = self._seen(msgspec.json.decode(request.body))
         return Callback(seen=seen, proven=secret is not None)
 
     def _seen(self, conversation: Any) -> Seen:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 import msgspec
 from msgspec import Meta, Struct, field
 
-from adapters.helpdesks._proof import Proof, proof_mistakes, prove
+from adapters.helpdesks._proof import Proof, proof_mistakes, prove, reading
 from hub.channel import Check, IntakeRequest, NotRecognised, Response
 from hub.destination import Callback, DeskTools, Destination, Seen, Target, Ticket
 from hub.errors import SendError, Unreachable
@@ -26,13 +26,6 @@ from normalizers.helpdesks.http import (
     standing_of,
 )
 from outbound.helpdesks._requests import Method, Request, plain, read_answer, request_mistakes
-from outbound.helpdesks._settings import (
-    CallbackSecret,
-    OnReopen,
-    PollSeconds,
-    TimeZone,
-    wrong_desk_settings,
-)
 from outbound.helpdesks._templates import fill_text
 from outbound.helpdesks.http import HttpDeskApi, HttpDeskCalls, call_mistakes, ticket_names
 
@@ -90,7 +83,6 @@ class Reading(Request, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class HttpDeskSettings(HttpDeskCalls, frozen=True, kw_only=True):
     """``[destinations.NAME]`` with ``type = "http"``."""
 
-    callback_secret: CallbackSecret
     callback: Annotated[CallbackRules | None, Meta(description="What its callbacks say")] = None
     list: Annotated[
         Listing | None,
@@ -99,13 +91,10 @@ class HttpDeskSettings(HttpDeskCalls, frozen=True, kw_only=True):
     read: Annotated[
         Reading | None, Meta(description="The call that reads a ticket's state and assignee")
     ] = None
-    poll_s: PollSeconds = 60.0
-    on_reopen: OnReopen = "same_ticket"
-    time_zone: TimeZone = "UTC"
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         """What is wrong beyond types: (setting, what it wants)."""
-        yield from wrong_desk_settings(self.base_url, self.callback_secret, self.time_zone)
+        yield from super().mistakes()
         yield from call_mistakes(self)
         kept = ticket_names(self)
         for name, one in (("list", self.list), ("read", self.read)):
@@ -156,10 +145,8 @@ class HttpDesk(HttpDeskApi):
         proof = rules.signature
         if proof is not None:
             prove(proof, request)
-        try:
+        with reading("this helpdesk"):
             seen = self._seen(rules, request)
-        except (ValueError, RecursionError, TypeError, AttributeError) as error:
-            raise NotRecognised(f"not a callback of this helpdesk: {error!r}") from error
         answer = rules.answer
         response = Response(
             answer.status, answer.body.encode(), {"content-type": answer.content_type}

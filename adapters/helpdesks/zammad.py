@@ -4,16 +4,16 @@ A webhook with a token is signed by HMAC-SHA1 over the body, without a time: a r
 article. It is tried five times in about 100 s, then never again.
 """
 
-import hashlib
-import hmac
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 
-from hub.channel import Check, IntakeRequest, NotAuthentic, NotRecognised
+from adapters.helpdesks._proof import Proof, prove, reading
+from hub.channel import Check, IntakeRequest
 from hub.destination import Callback, DeskTools, Destination, Seen, Target, Ticket
 from hub.errors import SendError
+from hub.model import Secret
 from normalizers.helpdesks.zammad import assignee_of, heard_of, seen_of_event, state_of
 from outbound.helpdesks._answers import json_of
 from outbound.helpdesks.zammad import ZammadApi, ZammadSettings
@@ -21,6 +21,9 @@ from outbound.helpdesks.zammad import ZammadApi, ZammadSettings
 __all__ = ["DESTINATION", "Zammad"]
 
 OVERLAP = 100
+SIGNED = Proof(
+    place="header:X-Hub-Signature", secret=Secret(""), algorithm="hmac-sha1", prefix="sha1="
+)
 
 
 class Zammad(ZammadApi):
@@ -34,17 +37,10 @@ class Zammad(ZammadApi):
         """As :class:`hub.destination.Desk` says."""
         secret = self.settings.webhook_secret
         if secret is not None:
-            mac = hmac.new(secret.reveal().encode(), request.body, hashlib.sha1)
-            given = request.headers.get("x-hub-signature", "")
-            if not hmac.compare_digest(
-                f"sha1={mac.hexdigest()}".encode(), given.encode("utf-8", "surrogateescape")
-            ):
-                raise NotAuthentic("the signature is another")
-        try:
+            prove(msgspec.structs.replace(SIGNED, secret=secret), request)
+        with reading("Zammad"):
             body: Any = msgspec.json.decode(request.body)
             seen = seen_of_event(body, base_url=self._base, hub_user=self.settings.hub_user_id)
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise NotRecognised(f"not a webhook of Zammad: {error!r}") from error
         return Callback(seen=seen, proven=secret is not None)
 
     async def look(self, ticket: Ticket, after: int | None) -> Seen:

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
 from hub.channel import HttpAnswer
+from hub.destination import HeardFile
 from hub.errors import (
     Ambiguous,
     BadCredentials,
@@ -15,7 +17,7 @@ from hub.errors import (
     Unreachable,
 )
 
-__all__ = ["agent_id", "check_answer", "json_of"]
+__all__ = ["agent_id", "check_answer", "json_of", "own_url"]
 
 _REFUSALS: Mapping[int, type[SendError]] = {
     401: BadCredentials,
@@ -77,3 +79,17 @@ def agent_id(assignee: str) -> int:
             f"an assignee is the number of an agent here, and there is {assignee[:40]!r}"
         )
     return int(assignee)
+
+
+def own_url(base_url: str, file: HeardFile) -> str:
+    """Where a file lies that only the helpdesk itself may have.
+
+    Raises:
+        Rejected: it lies on another host, which must not get credentials.
+    """
+    base = base_url.rstrip("/")
+    url = urljoin(f"{base}/", file.url)
+    found, own = urlsplit(url), urlsplit(base)
+    if found.netloc != own.netloc or found.scheme not in (own.scheme, "https"):
+        raise Rejected(f"the file {file.filename} lies on another host")
+    return url

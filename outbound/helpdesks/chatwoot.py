@@ -4,25 +4,19 @@ Source: https://developers.chatwoot.com/api-reference and Chatwoot's own code wh
 docs/helpdesks/chatwoot.md).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import urljoin, urlsplit
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
 from hub.channel import HttpAnswer
 from hub.destination import Case, DeskTools, HeardFile, Post, State, Target, Ticket, Told
 from hub.errors import Ambiguous, RateLimited, Rejected, SendError, Unreachable
 from hub.model import Secret
 from outbound.helpdesks._answers import agent_id, check_answer, json_of
-from outbound.helpdesks._settings import (
-    BaseUrl,
-    CallbackSecret,
-    OnReopen,
-    PollSeconds,
-    TimeZone,
-    wrong_desk_settings,
-)
+from outbound.helpdesks._notes import told_text
+from outbound.helpdesks._settings import DeskSettings
 
 __all__ = ["OURS", "ChatwootApi", "ChatwootSettings"]
 
@@ -33,23 +27,16 @@ CONTENT_LIMIT = 150_000
 MAX_HOPS = 3
 _STATES: Mapping[State, str] = {"open": "open", "pending": "pending", "resolved": "resolved"}
 _TOLD = frozenset({"sent", "delivered", "read", "failed"})
-_NOTES = {
-    "failed": "Not delivered to the customer",
-    "unknown": "It may or may not have reached the customer",
-    "held": "Held back until the customer writes or the platform lets it go",
-}
 
 
-class ChatwootSettings(Struct, frozen=True, kw_only=True):
+class ChatwootSettings(DeskSettings, frozen=True, kw_only=True):
     """``[destinations.NAME]`` with ``type = "chatwoot"``."""
 
-    base_url: BaseUrl
     account_id: Annotated[int, Meta(ge=1, description="The number behind /accounts/ in its pages")]
     inbox_id: Annotated[int, Meta(ge=1, description='Id of the inbox, which has the channel "API"')]
     api_token: Annotated[
         Secret, Meta(description="Access token of an administrator of its own for the hub")
     ]
-    callback_secret: CallbackSecret
     webhook_secret: Annotated[
         Secret | None,
         Meta(
@@ -63,13 +50,6 @@ class ChatwootSettings(Struct, frozen=True, kw_only=True):
     file_hosts: Annotated[
         list[str], Meta(description="Further hosts that its files lie on, e.g. an S3 host")
     ] = field(default_factory=list)
-    poll_s: PollSeconds = 60.0
-    on_reopen: OnReopen = "same_ticket"
-    time_zone: TimeZone = "UTC"
-
-    def mistakes(self) -> Iterator[tuple[str, str]]:
-        """What is wrong beyond types: (setting, what it wants)."""
-        yield from wrong_desk_settings(self.base_url, self.callback_secret, self.time_zone)
 
 
 class ChatwootApi:
@@ -232,10 +212,8 @@ class ChatwootApi:
             if answer.status not in (403, 404, 405):  # before version 4.2 there is no such call
                 check_answer(answer, writes=False)
                 return
-        if (said := _NOTES.get(told.status)) is None:
+        if (text := told_text(told)) is None:
             return
-        reason = f": {told.reason}" if told.reason else "."
-        text = f"{said}{reason}\n> {told.text.strip()[:200]}"
         body = {"content": text, "message_type": "outgoing", "private": True}  # type: ignore[dict-item]
         answer = await self._post(
             f"conversations/{ticket.ref}/messages", json=body | {"source_id": f"{OURS}note"}

@@ -7,29 +7,23 @@ them, and may answer 500 although it kept the row.
 
 import base64
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import PurePath
 from typing import Annotated, Any
-from urllib.parse import urljoin, urlsplit
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
 from hub.channel import HttpAnswer
 from hub.destination import Case, DeskTools, HeardFile, Post, PostFile, State, Target, Ticket, Told
-from hub.errors import Rejected, SendError
+from hub.errors import SendError
 from hub.model import Secret
-from outbound.helpdesks._answers import agent_id, check_answer, json_of
-from outbound.helpdesks._settings import (
-    BaseUrl,
-    CallbackSecret,
-    OnReopen,
-    PollSeconds,
-    TimeZone,
-    wrong_desk_settings,
-)
+from outbound.helpdesks._answers import agent_id, check_answer, json_of, own_url
+from outbound.helpdesks._notes import titled, told_text
+from outbound.helpdesks._settings import DeskSettings
+from outbound.helpdesks._templates import escape_braces
 
-__all__ = ["DjangoHelpdeskApi", "DjangoHelpdeskSettings", "escape"]
+__all__ = ["DjangoHelpdeskApi", "DjangoHelpdeskSettings"]
 
 TITLE_LIMIT = 200
 PAGE = 100
@@ -37,20 +31,13 @@ EXTENSIONS = (".txt", ".asc", ".pdf", ".doc", ".docx", ".odt", ".jpg", ".png", "
 """What it takes out of the box (``HELPDESK_VALID_EXTENSIONS``); any other answers 500."""
 
 OPEN, REOPENED, RESOLVED, CLOSED, DUPLICATE = 1, 2, 3, 4, 5
-_TOLD = {
-    "failed": "Not delivered to the customer",
-    "unknown": "It may or may not have reached the customer",
-    "held": "Held back until the customer writes or the platform lets it go",
-}
 
 
-class DjangoHelpdeskSettings(Struct, frozen=True, kw_only=True):
+class DjangoHelpdeskSettings(DeskSettings, frozen=True, kw_only=True):
     """``[destinations.NAME]`` with ``type = "django_helpdesk"``."""
 
-    base_url: BaseUrl
     username: Annotated[str, Meta(description="A staff user of its own for the hub")]
     password: Annotated[Secret, Meta(description="That user's password")]
-    callback_secret: CallbackSecret
     queue_id: Annotated[int, Meta(ge=1, description="Id of the queue that tickets are made in")] = 1
     priority: Annotated[int, Meta(ge=1, le=5, description="Priority of new tickets, 1 to 5")] = 3
     extensions: Annotated[
@@ -59,25 +46,6 @@ class DjangoHelpdeskSettings(Struct, frozen=True, kw_only=True):
     due_date: Annotated[
         bool, Meta(description="True: a ticket is due when the channel's reply window closes")
     ] = True
-    poll_s: PollSeconds = 60.0
-    on_reopen: OnReopen = "same_ticket"
-    time_zone: TimeZone = "UTC"
-
-    def mistakes(self) -> Iterator[tuple[str, str]]:
-        """What is wrong beyond types: (setting, what it wants)."""
-        yield from wrong_desk_settings(self.base_url, self.callback_secret, self.time_zone)
-
-
-_POISON = re.compile(r"\{(?=[{#%])|%(?=\})")
-
-
-def escape(text: str) -> str:
-    """*text* so that rendering it as a Django template gives *text* again.
-
-    Each brace or percent sign that would begin or end a tag becomes an expression of itself. (Escaping
-    only what opens a tag does not do: a lone ``%}`` is answered 500 for ever.)
-    """
-    return _POISON.sub(lambda found: "{{ '" + found[0] + "' }}", text)
 
 
 class DjangoHelpdeskApi:
@@ -103,7 +71,7 @@ class DjangoHelpdeskApi:
         """As :class:`hub.destination.Desk` says."""
         wanted = {
             "queue": self.settings.queue_id,
-            "title": self._title(case),
+            "title": titled(case, TITLE_LIMIT),
             "description": self._description(case, post),
             "priority": self.settings.priority,
         }
@@ -117,11 +85,6 @@ class DjangoHelpdeskApi:
         facts = {"user": first.get("user")}
         return Ticket(ref=str(made["id"]), facts=facts), f"{made['id']}:{first.get('id', 0)}"
 
-    def _title(self, case: Case) -> str:
-        who = case.name or case.address.value
-        subject = f": {case.subject}" if case.subject else ""
-        return f"{case.channel_title} · {who}{subject}"[:TITLE_LIMIT]
-
     def _description(self, case: Case, post: Post) -> str:
         marks = " · ".join(filter(None, (post.footer, case.key)))
         return f"{post.text.replace(chr(0), '')}\n\n— {marks}"
@@ -130,7 +93,7 @@ class DjangoHelpdeskApi:
         """As :class:`hub.destination.Desk` says."""
         form = {
             "ticket": ticket.ref,
-            "comment": escape(self._comment(post)),
+            "comment": escape_braces(self._comment(post)),
             "public": "false" if post.role == "hub" else "true",
         }
         taken, _ = self._sorted(post.files)
@@ -192,11 +155,9 @@ class DjangoHelpdeskApi:
 
     async def tell(self, ticket: Ticket, told: Told) -> None:
         """A note where a reply did not simply go out."""
-        if (said := _TOLD.get(told.status)) is None:
+        if (text := told_text(told)) is None:
             return
-        reason = f": {told.reason}" if told.reason else "."
-        comment = escape(f"{said}{reason}\n> {told.text.strip()[:200]}")
-        body = {"ticket": ticket.ref, "comment": comment, "public": False}
+        body = {"ticket": ticket.ref, "comment": escape_braces(text), "public": False}
         check_answer(await self.call("POST", "followups/", json=body), writes=True)
 
     # -- looking up ----------------------------------------------------------------------------------
@@ -231,10 +192,7 @@ class DjangoHelpdeskApi:
 
     async def fetch(self, file: HeardFile) -> bytes:
         """As :class:`hub.destination.Desk` says; only from the helpdesk itself, without credentials."""
-        url = urljoin(f"{self._base}/", file.url)
-        if urlsplit(url).netloc != urlsplit(self._base).netloc:
-            raise Rejected(f"the file {file.filename} lies on another host")
-        answer = await self._tools.files("GET", url)
+        answer = await self._tools.files("GET", own_url(self._base, file))
         check_answer(answer, writes=False)
         return answer.body
 

@@ -5,57 +5,36 @@ Source: https://api-docs.freescout.net and public clients of it (see docs/helpde
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Annotated, Any
-from urllib.parse import urljoin, urlsplit
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from hub.channel import HttpAnswer
 from hub.destination import Case, DeskTools, HeardFile, Post, State, Target, Ticket, Told
 from hub.errors import Rejected
 from hub.model import Secret
-from outbound.helpdesks._answers import agent_id, check_answer, json_of
-from outbound.helpdesks._settings import (
-    BaseUrl,
-    CallbackSecret,
-    OnReopen,
-    PollSeconds,
-    TimeZone,
-    wrong_desk_settings,
-)
+from outbound.helpdesks._answers import agent_id, check_answer, json_of, own_url
+from outbound.helpdesks._notes import titled, told_text, with_footer
+from outbound.helpdesks._settings import DeskSettings
 
 __all__ = ["FreeScoutApi", "FreeScoutSettings"]
 
 PAGE = 50
 _STATUS: Mapping[State, str] = {"open": "active", "pending": "pending", "resolved": "closed"}
-_TOLD = {
-    "failed": "Not delivered to the customer",
-    "unknown": "It may or may not have reached the customer",
-    "held": "Held back until the customer writes or the platform lets it go",
-}
 
 
-class FreeScoutSettings(Struct, frozen=True, kw_only=True):
+class FreeScoutSettings(DeskSettings, frozen=True, kw_only=True):
     """``[destinations.NAME]`` with ``type = "freescout"``."""
 
-    base_url: BaseUrl
     api_key: Annotated[Secret, Meta(description="Key of the API & Webhooks module")]
     mailbox_id: Annotated[int, Meta(ge=1, description="Mailbox of new conversations")]
     hub_user_id: Annotated[int, Meta(ge=1, description="Id of a user of its own for the hub")]
-    callback_secret: CallbackSecret
     webhook_secret: Annotated[
         Secret | None,
         Meta(description="The module's webhook secret; without it messages are read back"),
     ] = None
-    poll_s: PollSeconds = 60.0
-    on_reopen: OnReopen = "same_ticket"
-    time_zone: TimeZone = "UTC"
-
-    def mistakes(self) -> Iterator[tuple[str, str]]:
-        """What is wrong beyond types: (setting, what it wants)."""
-        yield from wrong_desk_settings(self.base_url, self.callback_secret, self.time_zone)
 
 
 class FreeScoutApi:
@@ -87,7 +66,7 @@ class FreeScoutApi:
         body = {
             "type": "chat",  # an agent's answer to it is sent to nobody by e-mail
             "mailboxId": self.settings.mailbox_id,
-            "subject": _subject(case),
+            "subject": titled(case, 250),
             "customer": customer,
             "status": "active",
             "threads": [self._thread(post, facts)],
@@ -136,11 +115,10 @@ class FreeScoutApi:
 
     async def tell(self, ticket: Ticket, told: Told) -> None:
         """A note where a reply did not simply go out."""
-        if (said := _TOLD.get(told.status)) is None:
+        if (text := told_text(told)) is None:
             return
-        reason = f": {told.reason}" if told.reason else "."
-        text = escape(f"{said}{reason}\n> {told.text.strip()[:200]}").replace("\n", "<br>")
-        body = {"type": "note", "user": self.settings.hub_user_id, "text": text}
+        html = escape(text).replace("\n", "<br>")
+        body = {"type": "note", "user": self.settings.hub_user_id, "text": html}
         path = f"conversations/{ticket.ref}/threads"
         check_answer(await self.call("POST", path, json=body), writes=False)
 
@@ -176,10 +154,7 @@ class FreeScoutApi:
 
     async def fetch(self, file: HeardFile) -> bytes:
         """As :class:`hub.destination.Desk` says."""
-        url = urljoin(f"{self._base}/", file.url)
-        if urlsplit(url).netloc != urlsplit(self._base).netloc:
-            raise Rejected(f"the file {file.filename} lies on another host")
-        answer = await self._tools.files("GET", url)
+        answer = await self._tools.files("GET", own_url(self._base, file))
         check_answer(answer, writes=False)
         return answer.body
 
@@ -198,17 +173,9 @@ def _email(case: Case) -> str:
     return f"hub-{hashlib.sha256(whole.encode()).hexdigest()[:24]}@hub.invalid"
 
 
-def _subject(case: Case) -> str:
-    who = case.name or case.address.value
-    subject = f": {case.subject}" if case.subject else ""
-    return f"{case.channel_title} · {who}{subject}"[:250]
-
-
 def _html(post: Post) -> str:
     """The text as the HTML that FreeScout keeps, whatever the customer wrote."""
-    text = post.text.replace("\0", "") or "—"
-    if post.role == "contact" and post.footer:
-        text += f"\n\n— {post.footer}"
+    text = with_footer(post.text.replace("\0", "") or "—", post)
     return escape(text).replace("\n", "<br>")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import urljoin, urlsplit
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
 from hub.channel import HttpAnswer
 from hub.destination import Case, DeskTools, HeardFile, Post, PostFile, State, Ticket, Told
@@ -26,7 +26,7 @@ from outbound.helpdesks._requests import (
     request_mistakes,
     written,
 )
-from outbound.helpdesks._settings import BaseUrl
+from outbound.helpdesks._settings import DeskSettings
 from outbound.helpdesks._templates import fill_text, has_holes, wrong_holes
 
 __all__ = [
@@ -151,18 +151,21 @@ class Probing(Request, frozen=True, kw_only=True, forbid_unknown_fields=True):
     method: Annotated[Method, Meta(description="Of the request")] = "GET"
 
 
-class HttpDeskCalls(Struct, frozen=True, kw_only=True):
+class HttpDeskCalls(DeskSettings, frozen=True, kw_only=True):
     """The settings of what the hub calls."""
 
-    base_url: BaseUrl
-    headers: Annotated[dict[str, str], Meta(description="Headers of every call")] = {}
-    query: Annotated[dict[str, str], Meta(description="Query fields of every call")] = {}
+    headers: Annotated[dict[str, str], Meta(description="Headers of every call")] = field(
+        default_factory=dict
+    )
+    query: Annotated[dict[str, str], Meta(description="Query fields of every call")] = field(
+        default_factory=dict
+    )
     basic_auth: Annotated[
         str | None, Meta(description="user:password of every call, e.g. hub:{password}")
     ] = None
     secrets: Annotated[
         dict[str, Secret], Meta(description="Secrets by a name of yours, to stand as {name}")
-    ] = {}
+    ] = field(default_factory=dict)
     signing: Annotated[
         Signing | None, Meta(description="A computed {signature}: over, algorithm, key, encoding")
     ] = None

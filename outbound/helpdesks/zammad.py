@@ -6,25 +6,18 @@ docs/helpdesks/zammad.md).
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
-from urllib.parse import urljoin, urlsplit
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from hub.channel import HttpAnswer
 from hub.destination import Case, DeskTools, HeardFile, Post, State, Target, Ticket, Told
-from hub.errors import Ambiguous, Rejected, Unreachable
+from hub.errors import Ambiguous, Unreachable
 from hub.model import Secret
-from outbound.helpdesks._answers import agent_id, check_answer, json_of
-from outbound.helpdesks._settings import (
-    BaseUrl,
-    CallbackSecret,
-    OnReopen,
-    PollSeconds,
-    TimeZone,
-    wrong_desk_settings,
-)
+from outbound.helpdesks._answers import agent_id, check_answer, json_of, own_url
+from outbound.helpdesks._notes import titled, told_text, with_footer
+from outbound.helpdesks._settings import DeskSettings
 
 __all__ = ["OURS", "ZammadApi", "ZammadSettings"]
 
@@ -35,22 +28,15 @@ NOBODY = 1
 """The user that owns what nobody owns."""
 
 TITLE_LIMIT = 250
-_TOLD = {
-    "failed": "Not delivered to the customer",
-    "unknown": "It may or may not have reached the customer",
-    "held": "Held back until the customer writes or the platform lets it go",
-}
 
 
-class ZammadSettings(Struct, frozen=True, kw_only=True):
+class ZammadSettings(DeskSettings, frozen=True, kw_only=True):
     """``[destinations.NAME]`` with ``type = "zammad"``."""
 
-    base_url: BaseUrl
     api_token: Annotated[
         Secret, Meta(description="Access token of an agent of its own for the hub (ticket.agent)")
     ]
     group: Annotated[str, Meta(description="Group of new tickets, one without an e-mail address")]
-    callback_secret: CallbackSecret
     webhook_secret: Annotated[
         Secret | None,
         Meta(description="The webhook's HMAC token; without it messages are read back"),
@@ -60,13 +46,6 @@ class ZammadSettings(Struct, frozen=True, kw_only=True):
     ] = None
     open_state: Annotated[str, Meta(description="State of a ticket that is opened again")] = "open"
     closed_state: Annotated[str, Meta(description="State of a resolved ticket")] = "closed"
-    poll_s: PollSeconds = 60.0
-    on_reopen: OnReopen = "same_ticket"
-    time_zone: TimeZone = "UTC"
-
-    def mistakes(self) -> Iterator[tuple[str, str]]:
-        """What is wrong beyond types: (setting, what it wants)."""
-        yield from wrong_desk_settings(self.base_url, self.callback_secret, self.time_zone)
 
 
 class ZammadApi:
@@ -120,7 +99,7 @@ class ZammadApi:
         """As :class:`hub.destination.Desk` says; ticket and article are one call."""
         customer = await self._customer(case)
         body = {
-            "title": _title(case),
+            "title": titled(case, TITLE_LIMIT),
             "group": self.settings.group,
             "customer_id": customer,
             "article": _article(post, customer),
@@ -152,10 +131,8 @@ class ZammadApi:
 
     async def tell(self, ticket: Ticket, told: Told) -> None:
         """An internal note where a reply did not simply go out."""
-        if (said := _TOLD.get(told.status)) is None:
+        if (text := told_text(told)) is None:
             return
-        reason = f": {told.reason}" if told.reason else "."
-        text = f"{said}{reason}\n> {told.text.strip()[:200]}"
         body = {"ticket_id": int(ticket.ref), **_note(f"{OURS}told", text)}
         check_answer(await self.call("POST", "ticket_articles", json=body), writes=False)
 
@@ -194,10 +171,7 @@ class ZammadApi:
 
     async def fetch(self, file: HeardFile) -> bytes:
         """As :class:`hub.destination.Desk` says; the token goes to Zammad itself only."""
-        url = urljoin(f"{self._base}/", file.url)
-        if urlsplit(url).netloc != urlsplit(self._base).netloc:
-            raise Rejected(f"the file {file.filename} lies on another host")
-        answer = await self._tools.files("GET", url, headers=self._headers)
+        answer = await self._tools.files("GET", own_url(self._base, file), headers=self._headers)
         check_answer(answer, writes=False)
         return answer.body
 
@@ -208,16 +182,8 @@ def _login(case: Case) -> str:
     return f"hub-{address.scheme}-{digest}"
 
 
-def _title(case: Case) -> str:
-    who = case.name or case.address.value
-    subject = f": {case.subject}" if case.subject else ""
-    return f"{case.channel_title} · {who}{subject}"[:TITLE_LIMIT]
-
-
 def _article(post: Post, customer: Any) -> dict[str, Any]:
-    text = post.text.replace("\0", "") or "—"
-    if post.role == "contact" and post.footer:
-        text += f"\n\n— {post.footer}"
+    text = with_footer(post.text.replace("\0", "") or "—", post)
     if post.role != "contact":
         made = _note(f"{OURS}{post.key}", text)
         made["internal"] = post.role == "hub"
