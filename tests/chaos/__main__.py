@@ -132,8 +132,9 @@ def row(trial: Trial, verdict: Verdict) -> str:
 
 def usual(minutes: float) -> list[str]:
     """The trials of a run of that length, when none is named."""
-    trials = SHORT if minutes < SHORT_MINUTES else [name for name in TRIALS if name != "mixed"]
-    return [*trials, *CONTROLS]
+    if minutes < SHORT_MINUTES:
+        return [*SHORT, *(name for name in CONTROLS if name != "control-posts")]
+    return [*(name for name in TRIALS if name != "mixed"), *CONTROLS]
 
 
 async def run(given: argparse.Namespace) -> list[tuple[Trial, Verdict]]:

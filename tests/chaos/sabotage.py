@@ -1,4 +1,4 @@
-"""Four builds that break the promise, each by one rule; a chaos runner that finds nothing wrong is blind.
+"""Five builds that break the promise, each by one rule; a chaos runner that finds nothing wrong is blind.
 
 They change a process that :mod:`chaos.launch` starts, and nothing else knows of them.
 """
@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import hub.ingest
 import hub.ingest.filing
+import hub.store.tickets
 from hub.errors import SendError, Unreachable
 from hub.intake import Committer
 from hub.model import Draft, InboundEvent
@@ -124,9 +125,19 @@ def resend_ambiguous() -> None:
     Judge.found_sending = found_sending  # type: ignore[method-assign]
 
 
+def forget_posts() -> None:
+    """Repeats a post to a helpdesk that nobody confirmed, without asking whether it is there."""
+
+    async def begin_post(*_: Any, **__: Any) -> dict[str, Any]:
+        return {}
+
+    hub.store.tickets.begin_post = begin_post  # type: ignore[assignment]
+
+
 SABOTAGES: Mapping[str, Callable[[], None]] = {
     "ack_before_commit": ack_before_commit,
     "no_partition_holder": no_partition_holder,
     "no_epochs": no_epochs,
     "resend_ambiguous": resend_ambiguous,
+    "forget_posts": forget_posts,
 }

@@ -112,10 +112,16 @@ class Tickets:
         return sorted(found)
 
     def wrong(
-        self, pushes: list[Push], stored: Counter[str], taken: Counter[str], said: Counter[str]
+        self,
+        pushes: list[Push],
+        stored: Counter[str],
+        taken: Counter[str],
+        said: Counter[str],
+        late: frozenset[str],
     ) -> Iterator[Any]:
         """What is broken: (kind, detail). *stored* counts ids; *taken* and *said* the texts of replies, as
-        the hub has them and as customers heard them. Whether one is heard is for the others to judge."""
+        the hub has them and as customers heard them: whether one is heard is for the others to judge.
+        What is *late* was set aside and brought back, and may come at any time."""
         texts = Counter(text for _, text in self.put_in())
         for push in pushes:
             name = f"{push.openid} #{push.k}"
@@ -124,7 +130,11 @@ class Tickets:
         for text, count in texts.items():
             if count > 1:
                 yield "ticket doubled", f"{text} is in tickets {count} times"
-        yield from self._out_of_order()
+        # What was never answered may have come at any time too.
+        acked = {
+            f"{one.openid} #{one.k}" for one in pushes if one.acked and one.message_id not in late
+        }
+        yield from self._out_of_order(acked)
         for openid, text in self.replies:
             if taken[text] != 1 or said[text] > 1:
                 times = f"was taken {taken[text]} times and said {said[text]} times"
@@ -139,10 +149,10 @@ class Tickets:
                 yield "ticket doubled", f"{key} has two conversations"
             homes[key] = str(one.id)
 
-    def _out_of_order(self) -> Iterator[Any]:
+    def _out_of_order(self, acked: set[str]) -> Iterator[Any]:
         last: dict[str, int] = defaultdict(int)
         for _, text in self.put_in():
-            if (said := SAID.fullmatch(text)) is not None:
+            if text in acked and (said := SAID.fullmatch(text)) is not None:
                 if int(said[2]) < last[said[1]]:
                     yield "ticket order", f"{text} came after #{last[said[1]]}"
                 last[said[1]] = max(last[said[1]], int(said[2]))

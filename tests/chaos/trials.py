@@ -108,10 +108,9 @@ async def kill_connectors(world: World, seconds: float) -> None:
     assert world.tickets is not None
     points = [name for name in failpoints() if name.startswith(WITH_TICKETS)]
     more = _deadline(seconds)
-    plans = [(slot, points[n:] + points[:n]) for n, slot in enumerate(world.workers)]
-    await asyncio.gather(
-        _hurt_tickets(world, more), *(_through(world, slot, plan, more) for slot, plan in plans)
-    )
+    plans = [(slot, points[n :: len(world.workers)]) for n, slot in enumerate(world.workers)]
+    ways = [_through(world, slot, plan, more, (1, 1, 2)) for slot, plan in plans]
+    await asyncio.gather(_hurt_tickets(world, more), *ways)
     reached = {name for slot in world.workers for name in slot.reached}
     world.notes["points reached"] = len(reached)
     world.wrong += [f"failpoint {one} was not reached" for one in sorted(set(points) - reached)]
@@ -129,13 +128,18 @@ async def _hurt_tickets(world: World, more: Callable[[], bool]) -> None:
 
 
 async def _through(
-    world: World, slot: Slot, points: Sequence[str], more: Callable[[], bool]
+    world: World,
+    slot: Slot,
+    points: Sequence[str],
+    more: Callable[[], bool],
+    passes: Sequence[int] = (1, 1, 2, 3, 7),
 ) -> None:
-    """Lead one process through its points; again and again while there is time."""
+    """Lead one process through its points, to die at one of its first *passes*; again and again while
+    there is time."""
     once = False
     while points and (more() or not once):
         for name in points:
-            await _strike(world, slot, f"{name}:{world.rng.choice((1, 1, 2, 3, 7))}", DIES_S)
+            await _strike(world, slot, f"{name}:{world.rng.choice(passes)}", DIES_S)
             if name not in slot.reached:  # on a busy machine the seventh time may be long in coming
                 await _strike(world, slot, f"{name}:1", 2 * DIES_S)
         once = True
@@ -387,6 +391,14 @@ CONTROLS: Mapping[str, Trial] = {
     "control-epochs": Trial(pause_worker, 0.5, sabotage="no_epochs", caught_by=("late holder",)),
     "control-resend": Trial(
         hurt_platform, 0.5, sabotage="resend_ambiguous", caught_by=("said twice",)
+    ),
+    "control-posts": Trial(
+        kill_connectors,
+        0.5,
+        sabotage="forget_posts",
+        caught_by=("ticket doubled",),
+        tickets=True,
+        think_s=1.0,
     ),
 }
 """Builds that break the promise; each must be caught."""

@@ -97,7 +97,8 @@ async def judge(world: World, left: list[str]) -> Verdict:
     if world.tickets is not None:
         said = Counter(text for _, text in _said(world))
         taken = Counter(row["text"] for row in outbound)
-        verdict.wrong += [Wrong(*one) for one in world.tickets.wrong(pushes, stored, taken, said)]
+        found = world.tickets.wrong(pushes, stored, taken, said, world.late)
+        verdict.wrong += [Wrong(*one) for one in found]
         verdict.notes["in tickets"] = len(world.tickets.put_in())
         verdict.notes["answers there"] = len(world.tickets.replies)
     return verdict

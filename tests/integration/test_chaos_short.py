@@ -23,3 +23,24 @@ def test_killed_anywhere_nothing_is_lost_doubled_or_out_of_order() -> None:
     controls = [trial for trial in told["trials"] if trial["control"]]
     assert len(controls) >= 3
     assert sum(trial["acked"] for trial in told["trials"]) > 100
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(420)
+def test_killed_between_two_helpdesks_calls_nothing_is_lost_or_doubled() -> None:
+    """Customers' messages, tickets and what customers hear agree, at every point of the connectors."""
+    command = [
+        sys.executable,
+        "tests/chaos/__main__.py",
+        "--minutes",
+        "0.2",
+        "--only",
+        "tickets",
+        "--json",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    (trial,) = json.loads(done.stdout.splitlines()[-1])["trials"]
+    assert trial["notes"]["points reached"] == 3
+    assert trial["notes"]["in tickets"] > 20
+    assert trial["notes"]["answers there"] > 3
