@@ -270,6 +270,16 @@ def _check_closed_accounts(reader: Reader, accounts: Mapping[str, AccountPlan]) 
             reader.wrong(f"accounts.{name}.closed_accounts", f"found {other!r}, wants of {wanted}")
 
 
+def _check_sources(reader: Reader, accounts: Mapping[str, AccountPlan]) -> None:
+    """Two accounts that read one mailbox would each take half of it; ``sources`` of settings names it."""
+    readers: dict[str, str] = {}
+    for name, plan in accounts.items():
+        sources = getattr(plan.account.settings, "sources", None)
+        for source in sources() if sources and plan.enabled else ():
+            if (first := readers.setdefault(source, name)) != name:
+                reader.wrong(f"accounts.{name}", f"reads {source}, as accounts.{first} does")
+
+
 def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Settings:
     """The settings of the file at *path* (None: the environment alone).
 
@@ -288,6 +298,7 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Set
     routes = _routes(reader, document, queues)
     _check_targets(reader, targets, queues)
     _check_closed_accounts(reader, accounts)
+    _check_sources(reader, accounts)
     if reader.mistakes:
         raise ConfigError(reader.mistakes)
     return Settings(

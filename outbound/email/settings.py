@@ -156,6 +156,14 @@ class EmailSettings(Struct, frozen=True, kw_only=True):
         """Whether to log in with a token in the place of a password."""
         return bool(self.oauth_client_id)
 
+    def sources(self) -> Iterable[str]:
+        """What only one account may read: each of the mailbox's folders."""
+        if self.imap_host:
+            place = f"{self.login_name.lower()} at {self.imap_host.lower()}"
+            for folder in self.folders:
+                name = "INBOX" if folder.upper() == "INBOX" else folder  # RFC 9051, section 5.1
+                yield f"the folder {name} of {place}"
+
     def mistakes(self) -> Iterable[tuple[str, str]]:
         """What does not fit together, as (setting, what is wrong)."""
         local, at, domain = self.address.rpartition("@")

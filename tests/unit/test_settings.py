@@ -201,3 +201,39 @@ def test_a_door_that_nothing_proves_wants_a_secret_path(tmp_path: Path) -> None:
     assert sorted(load(write(tmp_path, sound), ENVIRONMENT).accounts) == ["mainland", "sms"]
     off = SMS.replace("[accounts.mainland]", "enabled = false\n[accounts.mainland]")
     assert len(mistakes(tmp_path, off)) == 1
+
+
+MAILBOX = """
+[accounts.{name}]
+channel = "email"
+address = "{name}@example.com"
+username = "office@example.com"
+password = "long enough"
+imap_host = "{host}"
+smtp_host = "smtp.example.com"
+folders = [{folders}]
+"""
+
+
+def mailboxes(folders: str, other: str, host: str = "IMAP.example.com") -> str:
+    return MAILBOX.format(name="sales", host="imap.example.com", folders=folders) + MAILBOX.format(
+        name="support", host=host, folders=other
+    )
+
+
+def test_two_accounts_do_not_read_one_mailbox(tmp_path: Path) -> None:
+    """Each would get half of the mail; letters in another case name the same one."""
+    assert mistakes(tmp_path, mailboxes('"INBOX"', '"inbox"')) == [
+        "accounts.support: reads the folder INBOX of office@example.com at imap.example.com, "
+        "as accounts.sales does"
+    ]
+
+
+def test_two_accounts_may_share_a_login(tmp_path: Path) -> None:
+    """With folders of their own, on servers of their own, or with one of them switched off."""
+    for text in (
+        mailboxes('"Sales"', '"Support"'),
+        mailboxes('"INBOX"', '"INBOX"', "imap.example.org"),
+        mailboxes('"INBOX"', '"INBOX"') + "enabled = false\n",
+    ):
+        assert len(load(write(tmp_path, text), ENVIRONMENT).accounts) == 2
