@@ -11,9 +11,12 @@ from hub.outbox import Place, Urgent, queue_urgent
 from hub.replies.closed import announcement
 from hub.replies.composing import Outlet, Stored, reply_of
 from hub.replies.request import readable
-from hub.store import Transaction
+from hub.store import Transaction, replies
 
 __all__ = ["announce"]
+
+MARK = "[template]"
+"""What the text of an announcement begins with, as it is shown to agents."""
 
 _log = structlog.get_logger("hub.replies")
 
@@ -23,10 +26,13 @@ async def announce(
 ) -> frozenset[str]:
     """Queue the account's template as the hub's own message in *place*, which is locked.
 
+    Once until the customer writes: whoever has been told waits for what they know of.
     Returns the destinations to ring after the commit; ``reply`` is rung too.
     """
     template = outlet.closed_template
     if outlet.when_closed != "template" or template is None:
+        return frozenset()
+    if await replies.announced(tx, place, MARK):
         return frozenset()
     said = announcement(template, reply_of(place, stored), readable(stored.request, ()))
     try:
@@ -35,7 +41,7 @@ async def announce(
         _log.warning("not_announced", account=place["account"], error=error.detail)
         return frozenset()
     shown = " ".join(str(value) for value in said.template.params.values()) if said.template else ""
-    told = [msgspec.structs.replace(one, text=f"[template] {shown}") for one in drafts]
+    told = [msgspec.structs.replace(one, text=f"{MARK} {shown}") for one in drafts]
     where = Place(
         place["id"],
         place["account"],

@@ -17,6 +17,7 @@ __all__ = [
     "Fenced",
     "ReplyLane",
     "Way",
+    "announced",
     "attachments_of",
     "claim_attachments",
     "claim_one",
@@ -216,6 +217,19 @@ async def earlier_held(reader: Reader, conversation_id: UUID, seq: int) -> bool:
         "WHERE d.message_id = m.id AND d.state = 'held') LIMIT 1",
         conversation_id,
         seq,
+    )
+    return bool(rows)
+
+
+async def announced(reader: Reader, place: Any, mark: str) -> bool:
+    """Whether the hub has said something that begins with *mark* since the customer of *place* wrote."""
+    rows = await reader.fetch(
+        "SELECT FROM messages WHERE conversation_id = $1 AND direction = 'outbound' AND seq > COALESCE("
+        "(SELECT max(seq) FROM messages WHERE conversation_id = $1 AND direction = 'inbound'), 0) "
+        "AND status <> 'failed' AND body->'sender'->>'role' = 'system' "
+        "AND starts_with(body->>'text', $2) LIMIT 1",
+        place["id"],
+        mark,
     )
     return bool(rows)
 

@@ -9,7 +9,7 @@ import pytest
 from hub.errors import WindowClosed
 from hub.ids import new_id, read_id, show_id
 from hub.outbox import release_held
-from hub.replies import Author, ReplyRequest, accept
+from hub.replies import Author, ReplyRequest, accept, cancel
 from hub.settings import AccountPlan, ClosedTemplate
 from hub.store import Database
 from tests.support.replies import Running, TestSender, World, channel, failing, until_status
@@ -68,6 +68,24 @@ async def test_a_long_reply_is_announced_once_and_waits(db: Database) -> None:
         await customer_writes(world, conversation)
         await until_status(world, second, "sent")
     assert world.platform.texts() == ["[template] " + "一" * 19 + "… 客服", long, "short"]
+
+
+async def test_what_stood_behind_a_cancelled_reply_is_not_announced_again(db: Database) -> None:
+    """A person takes the first one back: the customer has been told that something waits, and it does."""
+    world = with_template(db)
+    conversation = await closed(world)
+    async with world.serving():
+        first = await world.reply(conversation, "一" * 30)
+        second = await world.reply(conversation, "二" * 30)
+        await until_status(world, second, "held")
+        await cancel(world.core, first)
+        await until_status(world, first, "failed")
+        third = await world.reply(conversation, "三" * 30)
+        await until_status(world, second, "held")
+        await customer_writes(world, conversation)
+        await until_status(world, third, "sent")
+    texts = world.platform.texts()
+    assert texts == ["[template] " + "一" * 19 + "… 客服", "二" * 30, "三" * 30]
 
 
 async def test_the_platform_closes_the_window_itself(db: Database) -> None:
