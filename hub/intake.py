@@ -7,6 +7,8 @@ statement, one fsync.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from heapq import heappop, heappush
+from itertools import count
 from typing import NamedTuple
 
 import structlog
@@ -58,7 +60,8 @@ class Committer:
         self._bytes = 0
         self._arrival = asyncio.Event()
         self._room = asyncio.Condition()
-        self._limits: deque[_Waiting] = deque()  # those whose time runs, the oldest first
+        self._limits: list[tuple[float, int, _Waiting]] = []  # a heap: whose time is over first
+        self._turn = count()
         self._tasks: list[asyncio.Task[None]] = []
         self.committed = 0
         self.refused = 0
@@ -111,8 +114,8 @@ class Committer:
         while True:
             await asyncio.sleep(TICK_S)
             now = loop.time()
-            while self._limits and (self._limits[0].until <= now or self._limits[0].stored.done()):
-                stored = self._limits.popleft().stored
+            while self._limits and (self._limits[0][0] <= now or self._limits[0][2].stored.done()):
+                stored = heappop(self._limits)[2].stored
                 if not stored.done():
                     self.refused += 1
                     stored.set_exception(Overloaded())
@@ -133,7 +136,7 @@ class Committer:
 
     def _put(self, waiting: _Waiting) -> None:
         self._queue.append(waiting)
-        self._limits.append(waiting)
+        heappush(self._limits, (waiting.until, next(self._turn), waiting))
         self._events += len(waiting.arrived)
         self._bytes += waiting.size
         self._arrival.set()

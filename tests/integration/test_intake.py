@@ -126,6 +126,47 @@ async def test_a_full_queue_waits_for_room_then_refuses(
         await service.stop()
 
 
+async def test_who_waited_for_room_is_told_in_its_own_time(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time began before that of somebody who found room later; so it hears of its end first."""
+    gates = [asyncio.Event() for _ in range(3)]
+    begun = 0
+
+    async def slow(*arguments: Any) -> int:
+        nonlocal begun
+        begun += 1
+        await gates[begun - 1].wait()
+        return 0
+
+    monkeypatch.setattr(intake, "insert_events", slow)
+    async with opened(database_url, settings_for()) as core:
+        service = committer(core, max_events=2, wait_s=2.0)
+        await service.start()
+        refused: list[str] = []
+
+        async def say(name: str, count: int = 1) -> None:
+            try:
+                events = [event({"text": name, "id": f"{name}{n}"}) for n in range(count)]
+                await service.store("shop", "test", events)
+            except Overloaded:
+                refused.append(name)
+
+        callers = [asyncio.create_task(say("first"))]
+        await eventually(lambda: begun == 1)
+        callers += [asyncio.create_task(say("fills", 2)), asyncio.create_task(say("waits"))]
+        await asyncio.sleep(1.0)
+        gates[0].set()
+        await eventually(lambda: begun == 2)
+        callers.append(asyncio.create_task(say("late")))
+        await asyncio.sleep(0)
+        gates[1].set()
+        await asyncio.gather(*callers)
+        assert refused == ["waits", "late"]
+        gates[2].set()
+        await service.stop()
+
+
 async def test_one_refused_event_does_not_take_its_neighbours(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
