@@ -19,7 +19,7 @@ LOOKS_S = 0.05
 
 
 class Tickets:
-    """It mirrors the queue of one *shop*. Its agent answers each fourth message, writes a note beside
+    """It mirrors the queue of one *shop*. Its agent answers each third message, writes a note beside
     it, and resolves the conversation now and then; callbacks are lost, and calls end in errors."""
 
     def __init__(self, shop: str, rng: random.Random) -> None:
@@ -74,7 +74,7 @@ class Tickets:
 
     def _answer(self, conversation: int, message: dict[str, Any]) -> None:
         said = SAID.fullmatch(message["content"] or "")
-        if message["message_type"] != "incoming" or said is None or int(said[2]) % 4:
+        if message["message_type"] != "incoming" or said is None or int(said[2]) % 3:
             return
         self.simulator.lose_callbacks = self._rng.random() < 0.3
         self.simulator.reply(conversation, f"note on {said[1]} #{said[2]}", private=True)
@@ -130,6 +130,9 @@ class Tickets:
         for text, count in texts.items():
             if count > 1:
                 yield "ticket doubled", f"{text} is in tickets {count} times"
+        for post, count in self._posts().items():
+            if count > 1:
+                yield "ticket doubled", f"the hub's post {post} is there {count} times"
         # What was never answered may have come at any time too.
         acked = {
             f"{one.openid} #{one.k}" for one in pushes if one.acked and one.message_id not in late
@@ -148,6 +151,16 @@ class Tickets:
             if key in homes:
                 yield "ticket doubled", f"{key} has two conversations"
             homes[key] = str(one.id)
+
+    def _posts(self) -> Counter[str]:
+        """What the hub has put in, by its own ids; notes on outcomes have none."""
+        found = (
+            str(message["source_id"])
+            for one in self.simulator.conversations.values()
+            for message in one.messages
+            if message["source_id"]
+        )
+        return Counter(one for one in found if one != "hub:m:note")
 
     def _out_of_order(self, acked: set[str]) -> Iterator[Any]:
         last: dict[str, int] = defaultdict(int)

@@ -108,17 +108,40 @@ async def kill_connectors(world: World, seconds: float) -> None:
     assert world.tickets is not None
     points = [name for name in failpoints() if name.startswith(WITH_TICKETS)]
     more = _deadline(seconds)
-    plans = [(slot, points[n :: len(world.workers)]) for n, slot in enumerate(world.workers)]
-    ways = [_through(world, slot, plan, more, (1, 1, 2)) for slot, plan in plans]
-    await asyncio.gather(_hurt_tickets(world, more), *ways)
+    hurting = asyncio.create_task(_hurt_tickets(world), name="hurt-tickets")
+    try:
+        await _die_at_each(world, points, more)
+    finally:
+        hurting.cancel()
+        await asyncio.gather(hurting, return_exceptions=True)
     reached = {name for slot in world.workers for name in slot.reached}
     world.notes["points reached"] = len(reached)
     world.wrong += [f"failpoint {one} was not reached" for one in sorted(set(points) - reached)]
 
 
-async def _hurt_tickets(world: World, more: Callable[[], bool]) -> None:
+async def _die_at_each(world: World, points: Sequence[str], more: Callable[[], bool]) -> None:
+    """All workers are armed with one point after the other; whoever comes there first dies there."""
+    rounds = 0
+    while more() or rounds < 1:
+        rounds += 1
+        for point in points:
+            while not all(slot.process.runs for slot in world.workers):
+                await asyncio.sleep(0.02)
+            before = _times_reached(world, point)
+            for slot in world.workers:
+                world.kill(slot, f"{point}:{world.rng.choice((1, 1, 2))}")
+            soon = _deadline(4 * DIES_S)
+            while _times_reached(world, point) == before and soon():
+                await asyncio.sleep(0.05)
+
+
+def _times_reached(world: World, point: str) -> int:
+    return sum(slot.reached.count(point) for slot in world.workers)
+
+
+async def _hurt_tickets(world: World) -> None:
     assert world.tickets is not None
-    while more():
+    while True:
         await asyncio.sleep(world.rng.uniform(0.3, 1.2))
         if world.rng.random() < 0.5:
             world.fault("helpdesk errs")
@@ -128,18 +151,13 @@ async def _hurt_tickets(world: World, more: Callable[[], bool]) -> None:
 
 
 async def _through(
-    world: World,
-    slot: Slot,
-    points: Sequence[str],
-    more: Callable[[], bool],
-    passes: Sequence[int] = (1, 1, 2, 3, 7),
+    world: World, slot: Slot, points: Sequence[str], more: Callable[[], bool]
 ) -> None:
-    """Lead one process through its points, to die at one of its first *passes*; again and again while
-    there is time."""
+    """Lead one process through its points; again and again while there is time."""
     once = False
     while points and (more() or not once):
         for name in points:
-            await _strike(world, slot, f"{name}:{world.rng.choice(passes)}", DIES_S)
+            await _strike(world, slot, f"{name}:{world.rng.choice((1, 1, 2, 3, 7))}", DIES_S)
             if name not in slot.reached:  # on a busy machine the seventh time may be long in coming
                 await _strike(world, slot, f"{name}:1", 2 * DIES_S)
         once = True

@@ -27,17 +27,11 @@ def test_killed_anywhere_nothing_is_lost_doubled_or_out_of_order() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(420)
-def test_killed_between_two_helpdesks_calls_nothing_is_lost_or_doubled() -> None:
-    """Customers' messages, tickets and what customers hear agree, at every point of the connectors."""
-    command = [
-        sys.executable,
-        "tests/chaos/__main__.py",
-        "--minutes",
-        "0.2",
-        "--only",
-        "tickets",
-        "--json",
-    ]
+def test_killed_between_two_calls_to_a_helpdesk_nothing_is_lost_or_doubled() -> None:
+    """Customers' messages, tickets and what customers hear agree, at every point of the connectors. (The
+    build that repeats posts is caught in the long form.)"""
+    command = [sys.executable, "tests/chaos/__main__.py", "--minutes", "0.2", "--json"]
+    command += ["--only", "tickets"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
     (trial,) = json.loads(done.stdout.splitlines()[-1])["trials"]

@@ -259,6 +259,16 @@ async def test_ids_of_another_helpdesk_are_not_ours(database_url: str, driver: D
         await other.simulator.stop()
 
 
+async def test_a_customers_file_is_there_once(world: DeskWorld, driver: Driver) -> None:
+    """With its name and its bytes."""
+    await world.say({"id": "1", "text": "bild"})
+    await world.attach(b"\x89PNG\r\n\x1a\n....", "发票.png")
+    await world.delivered()
+    kept = [one[1] if isinstance(one, tuple) else one for one in driver.simulator.files.values()]
+    assert kept == [b"\x89PNG\r\n\x1a\n...."]
+    assert "发票.png" in driver.shown() or "发票.png" in str(driver.simulator.files)
+
+
 async def test_agents_see_channel_deadline_and_what_is_left(
     world: DeskWorld, driver: Driver
 ) -> None:
