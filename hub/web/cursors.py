@@ -2,17 +2,18 @@
 
 import base64
 import binascii
-from datetime import datetime
-from typing import TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from hub.web.problems import invalid
 
-__all__ = ["FeedCursor", "Place", "Recent", "read_cursor", "show_cursor"]
+__all__ = ["FeedCursor", "Place", "Recent", "in_range", "read_cursor", "show_cursor"]
 
 T = TypeVar("T", bound=Struct)
+Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class Place(Struct, frozen=True, array_like=True, tag="p"):
@@ -24,8 +25,11 @@ class Place(Struct, frozen=True, array_like=True, tag="p"):
 class Recent(Struct, frozen=True, array_like=True, tag="r"):
     """Before the row *id* (a UUID in hex) that changed *at*."""
 
-    at: datetime
+    at: Moment
     id: str
+
+    def __post_init__(self) -> None:
+        in_range(self.at)
 
 
 class FeedCursor(Struct, frozen=True, array_like=True, tag="f"):
@@ -33,7 +37,19 @@ class FeedCursor(Struct, frozen=True, array_like=True, tag="f"):
 
     xid: int
     position: int
-    made_at: datetime
+    made_at: Moment
+
+    def __post_init__(self) -> None:
+        in_range(self.made_at)
+
+
+def in_range(moment: datetime | None) -> None:
+    """Raises ValueError for a time that no clock shows in UTC, such as the year 1 east of Greenwich."""
+    try:
+        if moment is not None:
+            moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("is out of range") from error
 
 
 def show_cursor(cursor: Struct) -> str:

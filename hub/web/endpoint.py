@@ -15,6 +15,7 @@ from hub.core import Core
 from hub.rates import Pace, Rates
 from hub.store import AWAY
 from hub.web.body import BodyReader, BodyRefused
+from hub.web.etags import etag, matches
 from hub.web.problems import SECURITY_HEADERS, Problem, problem_response
 from hub.web.routes import Answer, Call, Nothing, Route, Services
 from hub.web.strictjson import read_json, read_query
@@ -99,11 +100,18 @@ class Endpoints:
         answer = made if isinstance(made, Answer) else Answer(made, route.status)
         empty = answer.value is None
         data = b"" if empty else msgspec.json.encode(answer.value)
+        headers = {**SECURITY_HEADERS, **answer.headers}
+        if answer.status == 200 and route.tagged:
+            headers["ETag"] = tag = etag(data)
+            if request.method in ("GET", "HEAD") and matches(
+                request.headers.get("If-None-Match"), tag
+            ):
+                return web.Response(status=304, headers=headers)
         return web.Response(
             status=answer.status,
             body=data,
             content_type=None if empty else route.produces,
-            headers={**SECURITY_HEADERS, **answer.headers},
+            headers=headers,
         )
 
     async def _caller(self, route: Route, request: web.Request) -> Caller:

@@ -34,6 +34,7 @@ _REASONS: Mapping[int, str] = {
     408: "The body was too slow",
     409: "Not possible in this state",
     410: "Too old, or gone for good; for a feed, `oldest` is the cursor to go on from",
+    412: "It has changed since `If-Match` was read",
     413: "Too large",
     415: "The content type is not the one that is wanted",
     422: "A field or parameter is unknown or wrong; `errors` says which",
@@ -213,6 +214,8 @@ def _parameters(route: Route) -> Iterable[dict[str, Any]]:
         schema = components[route.query.__name__]
         for name, one in schema["properties"].items():
             yield _parameter(name, "query", one, required=name in schema.get("required", ()))
+    if route.tagged and route.method == "GET":
+        yield _parameter("If-None-Match", "header", {"type": "string"}, required=False)
     for name, kind in route.headers:
         yield _parameter(name, "header", msgspec.json.schema(kind), required=False)
 
@@ -253,6 +256,10 @@ def _responses(route: Route) -> Iterable[tuple[str, dict[str, Any]]]:
     if 300 <= route.status < 400:
         answer.pop("content")
         answer["headers"] |= {"Location": {"schema": {"type": "string"}}}
+    if route.tagged:
+        answer["headers"] |= {"ETag": {"schema": {"type": "string"}, "required": True}}
+        if route.method == "GET":
+            yield "304", {"description": "Not changed since `If-None-Match` was read"}
     yield str(route.status), answer
     statuses = set(route.problems) | {422, 503}
     if route.scope is not None:

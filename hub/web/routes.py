@@ -67,7 +67,7 @@ class Route(NamedTuple):
 
     *body* None: a GET, or a handler that reads the body itself (*consumes* says what).
     *answer*: a struct, ``dict`` for any object, ``str``, a Literal of several content types, or None.
-    *headers*: those that matter in a request, each with its type.
+    *headers*: those that matter in a request, each with its type. *tagged*: answers have an ETag.
     """
 
     method: str
@@ -85,6 +85,7 @@ class Route(NamedTuple):
     produces: str
     problems: tuple[int, ...]
     headers: tuple[tuple[str, Any], ...]
+    tagged: bool = False
 
     @property
     def name(self) -> str:
@@ -113,6 +114,7 @@ class RouteTable:
         produces: str = "application/json",
         problems: tuple[int, ...] = (),
         headers: Mapping[str, Any] | None = None,
+        tagged: bool = False,
     ) -> Callable[[H], H]:
         """The decorated function serves *method* *path*; its docstring is the documentation."""
 
@@ -135,6 +137,7 @@ class RouteTable:
                     produces,
                     problems,
                     tuple((headers or {}).items()),
+                    tagged,
                 )
             )
             return handler

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from hub.text import clean
+from hub.web.cursors import in_range
 from hub.web.problems import Problem, invalid
 
 __all__ = ["MAX_DEPTH", "read_json", "read_query"]
@@ -156,8 +158,11 @@ def read_query(query: Mapping[str, str], kind: type[T]) -> T:
 def _parameter(name: str, text: str, kind: Any) -> Any:
     """*text* as a *kind*; digits are a number where one is wanted, and never a time or null."""
     try:
-        return msgspec.convert(text, kind)
-    except msgspec.ValidationError as error:
+        found = msgspec.convert(text, kind)
+        if isinstance(found, datetime):
+            in_range(found)
+        return found
+    except ValueError as error:  # msgspec's too
         mistake = invalid(str(error), parameter=name)
         if not _WHOLE.fullmatch(text):
             raise mistake from error

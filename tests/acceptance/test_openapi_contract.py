@@ -39,7 +39,7 @@ def config(routes: Iterable[Route], known: Mapping[str, Sequence[str]]) -> str:
         lines += ["[[operations]]", f"include-name = '{name}'"]
         lines += [f"parameters = {{ {', '.join(parameters(route, known))} }}"]
         if name in REFER:
-            statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
+            statuses = ["2xx", "401", "403", "404", "409", "412", "422", "429"]
             lines += [f"checks.positive_data_acceptance.expected-statuses = {statuses}"]
     return "\n".join(lines)
 

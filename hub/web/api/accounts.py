@@ -113,7 +113,7 @@ def _callback(channel: Channel, account: str) -> str | None:
     return f"/in/{channel.key}/{account}" if called else None
 
 
-@table.add("GET", "/v1/channels", tag=TAG, scope="read", answer=ChannelList)
+@table.add("GET", "/v1/channels", tag=TAG, scope="read", answer=ChannelList, tagged=True)
 async def list_channels(_call: Call[Nothing, Nothing]) -> ChannelList:
     """List the installed channels.
 

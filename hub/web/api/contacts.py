@@ -45,7 +45,15 @@ class ContactView(Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-@table.add("GET", "/v1/contacts/{id}", tag=TAG, scope="read", answer=ContactView, problems=(404,))
+@table.add(
+    "GET",
+    "/v1/contacts/{id}",
+    tag=TAG,
+    scope="read",
+    answer=ContactView,
+    problems=(404,),
+    tagged=True,
+)
 async def get_contact(call: Call[Nothing, Nothing]) -> ContactView:
     """Read a contact: addresses, and what was merged into it.
 

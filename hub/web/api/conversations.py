@@ -3,6 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
+import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from hub.conversations import change as write_change
@@ -11,7 +12,8 @@ from hub.ids import id_pattern, read_id
 from hub.store import Transaction
 from hub.store import api as rows
 from hub.web.cursors import Recent, read_cursor, show_cursor
-from hub.web.problems import invalid, not_found
+from hub.web.etags import etag, matches
+from hub.web.problems import Problem, invalid, not_found
 from hub.web.routes import Answer, Call, Nothing, RouteTable
 from hub.web.shapes import (
     Conversation,
@@ -98,7 +100,13 @@ def _uuid(text: str) -> UUID:
 
 
 @table.add(
-    "GET", "/v1/conversations/{id}", tag=TAG, scope="read", answer=Conversation, problems=(404,)
+    "GET",
+    "/v1/conversations/{id}",
+    tag=TAG,
+    scope="read",
+    answer=Conversation,
+    problems=(404,),
+    tagged=True,
 )
 async def get_conversation(call: Call[Nothing, Nothing]) -> Conversation:
     """Read one conversation."""
@@ -128,13 +136,20 @@ class ConversationChange(Struct, frozen=True, forbid_unknown_fields=True):
     scope="reply",
     body=ConversationChange,
     answer=Conversation,
-    problems=(404,),
+    problems=(404, 412),
+    headers={
+        "If-Match": Annotated[
+            str, Meta(description="The `ETag` that was read: 412 when it has changed since")
+        ]
+    },
+    tagged=True,
 )
 async def change_conversation(call: Call[Nothing, ConversationChange]) -> Answer:
     """Change queue, state, tags or assignee.
 
     Publishes `conversation.updated` in the same transaction, to whoever serves the new queue. A token
-    that may not see the new queue sees the conversation no more.
+    that may not see the new queue sees the conversation no more. With `If-Match` nobody's change is
+    overwritten unseen.
     """
     core, change = call.core, call.body
     if change.queue is not UNSET and change.queue not in core.settings.queues:
@@ -144,7 +159,9 @@ async def change_conversation(call: Call[Nothing, ConversationChange]) -> Answer
     wanted = own_id("cnv", call.path["id"])
 
     async def work(tx: Transaction) -> tuple[Conversation, frozenset[str]]:
-        return await _change(core, tx, call.queues, wanted, change)
+        return await _change(
+            core, tx, call.queues, wanted, change, call.request.headers.get("If-Match")
+        )
 
     changed, rung = await core.db.transaction(work)
     if rung:
@@ -158,15 +175,20 @@ async def _change(
     queues: tuple[str, ...] | None,
     wanted: UUID,
     change: ConversationChange,
+    seen: str | None,
 ) -> tuple[Conversation, frozenset[str]]:
     row = await rows.lock_conversation(tx, queues, wanted)
     if row is None:
         raise not_found()
+    now = core.clock()
+    if seen is not None:
+        (shown,) = await conversation_views(tx, [row], now)
+        if not matches(seen, etag(msgspec.json.encode(shown))):
+            raise Problem(412, "changed", "the conversation has changed since that ETag was read")
     given = {name: getattr(change, name) for name in change.__struct_fields__}
     changes = {name: value for name, value in given.items() if value is not UNSET}
     if "tags" in changes:
         changes["tags"] = list(dict.fromkeys(changes["tags"]))
-    now = core.clock()
     rung = await write_change(tx, core.settings, wanted, changes, now)
     changed = await rows.lock_conversation(tx, None, wanted)
     return (await conversation_views(tx, [changed], now))[0], rung

@@ -15,7 +15,7 @@ from hub.store import api as rows
 from hub.store.breakers import restore_destination
 from hub.store.models import CANCELLED, DONE, PARKED, WAITING
 from hub.web.api.conversations import Cursor, Limit
-from hub.web.cursors import Place, read_cursor, show_cursor
+from hub.web.cursors import Place, in_range, read_cursor, show_cursor
 from hub.web.problems import Problem, invalid, not_found
 from hub.web.routes import Call, Nothing, RouteTable
 from hub.web.shapes import own_id, page_size
@@ -257,6 +257,10 @@ class ReplayFilter(Struct, frozen=True, forbid_unknown_fields=True):
     since: Annotated[datetime, Meta(tz=True)] | None = None
     until: Annotated[datetime, Meta(tz=True)] | None = None
     limit: Annotated[int, Meta(ge=1, le=MAX_REPLAY)] = MAX_REPLAY
+
+    def __post_init__(self) -> None:
+        in_range(self.since)
+        in_range(self.until)
 
 
 @table.add(

@@ -29,13 +29,13 @@ _FILES: Mapping[str, str] = {
 }
 
 
-@table.add("GET", "/v1/openapi.json", tag=TAG, scope=None, answer=dict)
+@table.add("GET", "/v1/openapi.json", tag=TAG, scope=None, answer=dict, tagged=True)
 async def get_openapi(call: Call[Nothing, Nothing]) -> dict[str, Any]:
     """Read this description, as OpenAPI 3.1."""
     return openapi(call.services.routes)
 
 
-@table.add("GET", "/v1/asyncapi.json", tag=TAG, scope=None, answer=dict)
+@table.add("GET", "/v1/asyncapi.json", tag=TAG, scope=None, answer=dict, tagged=True)
 async def get_asyncapi(_call: Call[Nothing, Nothing]) -> dict[str, Any]:
     """Read the description of the webhooks, as AsyncAPI 3."""
     return asyncapi()

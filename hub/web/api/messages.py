@@ -131,7 +131,9 @@ def _place(cursor: str) -> UUID:
         raise invalid("is no cursor of this list", parameter="after") from error
 
 
-@table.add("GET", "/v1/messages/{id}", tag=TAG, scope="read", answer=Message, problems=(404,))
+@table.add(
+    "GET", "/v1/messages/{id}", tag=TAG, scope="read", answer=Message, problems=(404,), tagged=True
+)
 async def get_message(call: Call[Nothing, Nothing]) -> Any:
     """Read one message."""
     found = await rows.message(call.core.db, call.queues, own_id("msg", call.path["id"]))
