@@ -170,7 +170,7 @@ async def test_headers_cannot_be_injected(made: Api) -> None:
             b"Authorization: Bearer %s\r\nContent-Length: 2\r\n%s\r\n\r\n{}" % (token, line)
         )
         answer = await raw(made.listening.port, request)
-        assert answer.startswith(b"HTTP/1.1 4"), line
+        assert answer.split()[1].startswith(b"4"), line
         assert b"X-Evil" not in answer
     path = "/v1/nothing/%0d%0aSet-Cookie:%20a=b"
     answer = await raw(
