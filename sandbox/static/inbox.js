@@ -8,6 +8,7 @@ import { showTab, toast } from "./frame.js";
 import { markRead } from "./thread.js";
 
 let wanted = "";
+let inView = null; // the conversation to which the list has been scrolled
 let list;
 
 export function setUpInbox() {
@@ -24,6 +25,7 @@ function drawFrame() {
     drawList();
   });
   list = el("div.list", { role: "list" });
+  inView = null;
   fill(document.getElementById("inbox"), el("div.search-box", {}, icon("search"), search), list);
   drawList();
 }
@@ -51,6 +53,10 @@ function drawList() {
   const shown = all.filter(matches);
   if (!shown.length) return void fill(list, all.length ? el("p.none", {}, t("nothing_found")) : quiet());
   fill(list, shown.map(row));
+  if (store.selected !== inView) {
+    inView = store.selected;
+    list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+  }
 }
 
 function quiet() {

@@ -1,7 +1,7 @@
 // The page begins here.
 
 import { get, listen } from "./net.js";
-import { isShown, store, touch, sortedConversations } from "./store.js";
+import { isShown, store, touch, currentPerson, sortedConversations } from "./store.js";
 import { setUpFrame } from "./frame.js";
 import { openConversation, setUpInbox } from "./inbox.js";
 import { setUpThread, markRead } from "./thread.js";
@@ -28,10 +28,16 @@ async function begin() {
   store.app ??= state.phone?.apps[0]?.key ?? "mail";
   store.connected = true;
   if (store.selected && !store.conversations.has(store.selected)) store.selected = null;
-  const newest = sortedConversations()[0];
-  if (!store.selected && newest && wide.matches) openConversation(newest.id);
+  const first = conversationOnPhone() ?? sortedConversations()[0];
+  if (!store.selected && first && wide.matches) openConversation(first.id);
   else if (store.selected) openConversation(store.selected);
   touch("all");
+}
+
+/** What stands on the phone in hand, so that both sides of the page show the same at first. */
+function conversationOnPhone() {
+  const channel = store.app === "mail" ? "email" : store.app;
+  return sortedConversations().find((each) => each.channel === channel && each.name === currentPerson()?.name);
 }
 
 const NEWS = {
