@@ -155,7 +155,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.secret = new_webhook_secret()
-        self.wechat = WeChatSimulator(callback_url="http://127.0.0.1:9/in", time_scale=0.001)
+        self.wechat = WeChatSimulator(callback_url="http://127.0.0.1:9/in", time_scale=0.1)
         self.mail = MailPair({"support@shop.example": "secret"})
         self.app = WeChatApp(self.wechat, PEOPLE)
         self.phone = Phone([self.app], mail=self.mail, shop_address="support@shop.example")
