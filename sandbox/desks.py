@@ -134,6 +134,11 @@ class DeskSimulator:
                 return answer.status < 300
         return False
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no callback is on its way."""
+        return not self._tasks
+
     async def repeat_callbacks(self) -> None:
         """Send every callback so far again, backwards."""
         for query, headers, raw in reversed(list(self.callbacks)):

@@ -33,9 +33,11 @@ class Shop:
     keys: list[str] = field(default_factory=list)
     status: int = 200
     """Anything but 200: the hub is out of order and stores nothing."""
+    refused: int = 0
 
     async def answer(self, request: web.Request) -> web.Response:
         if self.status != 200:
+            self.refused += 1
             return web.Response(status=self.status)
         path, _, query = request.raw_path.partition("?")
         asked = IntakeRequest(

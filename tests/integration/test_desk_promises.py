@@ -223,7 +223,7 @@ async def test_an_older_assignment_does_not_win(world: DeskWorld, driver: Driver
     await world.delivered()
     await world.assign("77")
     driver.take()
-    await eventually(lambda: len(driver.simulator.answers) >= 1)
+    await eventually(lambda: driver.simulator.is_quiet)
     await world.look_due()
     await world.delivered()
     await world.look()

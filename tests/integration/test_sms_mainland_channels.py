@@ -120,7 +120,7 @@ async def test_what_cannot_be_stored_comes_again(simulator: Any, shop: Shop) -> 
     """Any other answer is no receipt, and a repeat has the same key."""
     shop.status = 503
     pushing = asyncio.create_task(simulator.text(PERSON, "hello"))
-    await asyncio.sleep(0.02)
+    await eventually(lambda: shop.refused)
     shop.status = 200
     pushed = await pushing
     assert pushed.acked
