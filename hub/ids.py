@@ -5,6 +5,7 @@ The outside form is a TypeID (https://github.com/jetify-com/typeid): the prefix,
 """
 
 import os
+import re
 import threading
 import time
 from datetime import datetime
@@ -13,9 +14,11 @@ from uuid import UUID
 __all__ = ["first_id", "id_pattern", "new_id", "read_id", "read_trace", "show_id", "trace_parent"]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
+_TO_PYTHONS = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+"""To the digits of ``int(…, 32)``."""
+_TAIL = "[0-7][0-9a-hjkmnp-tv-z]{25}"
+_SHAPE = re.compile(_TAIL)
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
-_LENGTH = 26
 
 _WIDTH, _DRAW = 10, 256
 """Bytes of randomness for an id, and for how many of them the system is asked at once."""
@@ -85,18 +88,12 @@ def read_trace(text: str) -> UUID | None:
 
 def id_pattern(prefix: str) -> str:
     """What the ids of *prefix* look like, as a regular expression that JavaScript reads too."""
-    return f"^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{{_LENGTH - 1}}}$"
+    return f"^{prefix}_{_TAIL}$"
 
 
 def read_id(prefix: str, text: str) -> UUID | None:
     """The UUID behind *text*, or None when *text* is not an id of that prefix."""
     head, _, tail = text.partition("_")
-    if head != prefix or len(tail) != _LENGTH or tail[0] > "7":
+    if head != prefix or not _SHAPE.fullmatch(tail):
         return None
-    number = 0
-    for letter in tail:
-        value = _VALUES.get(letter)
-        if value is None:
-            return None
-        number = number << 5 | value
-    return UUID(int=number)
+    return UUID(int=int(tail.translate(_TO_PYTHONS), 32))

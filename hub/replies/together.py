@@ -26,10 +26,10 @@ from hub.store import AWAY, Transaction, accepting, idempotency, outbox
 
 __all__ = ["Asked", "Together", "UnderKey"]
 
-BATCH = 32
+BATCH = 64
 AT_ONCE = 2
 """Transactions at a time: while the database has one, the next is put together."""
-WORTH_ONE = 16
+WORTH_ONE = 32
 """So many replies that wait begin a transaction beside one that runs; fewer wait for its end."""
 
 _log = structlog.get_logger("hub.replies")
