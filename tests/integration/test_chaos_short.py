@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MINUTES = 1.5
+MINUTES = 1.0
 
 
 @pytest.mark.slow
