@@ -15,7 +15,7 @@ from hub.fetch import Fetcher, Forbidden
 from hub.guard import forbidden_address, private_network
 from hub.ids import show_id
 from hub.model import Secret
-from hub.settings import DestinationPlan, Settings, load
+from hub.settings import DestinationPlan, Route, Settings, load
 from hub.tickets.desks import policy_of
 from hub.trace import find
 from outbound.helpdesks.webhook import DESTINATION, WebhookSettings
@@ -163,6 +163,66 @@ async def test_a_listed_address_is_reached_and_no_other(database_url: str) -> No
                 assert not reached
             finally:
                 await fetcher.close()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "0.0.0.0",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "127.1",
+        "[::]",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[64:ff9b::7f00:1]",
+        "127.0.0.1.",
+        "LOCALHOST",
+    ],
+)
+async def test_no_spelling_of_this_machine_is_called(database_url: str, host: str) -> None:
+    """Whoever may write the URL of a webhook cannot lead the hub to itself, however it is spelt."""
+    async with running_desk() as desk:
+        plan = settings_for(desk.url, allow_private=False).destinations["desk"]
+        port = desk.url.rpartition(":")[2]
+        for listed in ((), ("10.0.0.0/8",)):
+            fetcher = Fetcher(policy_of(plan._replace(allow_addresses=listed)))
+            for scheme in ("http", "https"):
+                with pytest.raises(Forbidden):
+                    await fetcher.post(f"{scheme}://{host}:{port}", b"{}", {"webhook-id": "x"})
+            await fetcher.close()
+        assert desk.seen == []
+
+
+async def test_a_mirror_gets_the_same_and_a_filter_leaves_out(database_url: str) -> None:
+    """Two destinations of one queue each get all of it, each with its own headers; a third only what it
+    wants."""
+    async with running_desk() as desk, running_desk() as mirror, running_desk() as sales:
+        routes = [Route(queue="sales", text="buy")]
+        settings = settings_for(desk.url, queues=("inbox", "sales"), routes=routes)
+        plans = dict(settings.destinations)
+        for name, other, wanted in (
+            ("mirror", mirror, {"queues": ("*",), "events": ()}),
+            ("sales", sales, {"queues": ("sales",), "events": ("message.received",)}),
+        ):
+            headers = {"X-Desk": Secret(name)}
+            own = WebhookSettings(url=other.url, secret=Secret(SECRET), headers=headers)
+            plans[name] = plans["desk"]._replace(target=Target(name, "webhook", own), **wanted)
+        async with opened(database_url, settings._replace(destinations=plans)) as core:
+            await store(core, {"id": "1", "from": "ann", "text": "hello"})
+            await store(core, {"id": "2", "from": "bob", "text": "buy a tea"})
+            await file_all(core)
+            async with background(Deliverer(core).run()):
+                await eventually(lambda: len(desk.seen) == len(mirror.seen) == 4)
+                await eventually(lambda: sales.seen)
+        assert sorted(desk.messages) == sorted(mirror.messages) == ["buy a tea", "hello"]
+        assert {one for one, *_ in desk.seen} == {one for one, *_ in mirror.seen}
+        assert sales.messages == ["buy a tea"]
+        assert len(sales.seen) == 1
+        assert {headers.get("x-desk") for *_, headers in desk.seen} == {None}
+        assert {headers["x-desk"] for *_, headers in mirror.seen} == {"mirror"}
 
 
 def test_mistakes_are_told(tmp_path: Path) -> None:
