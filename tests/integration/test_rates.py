@@ -27,6 +27,12 @@ async def admitted(processes: list[Rates], rate: float, calls: int, caller: str 
     return sum(await asyncio.gather(*map(one, processes)))
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still for a moment is not a Redis that is away."""
+    monkeypatch.setattr("hub.rates.REDIS_S", 10.0)
+
+
 async def test_processes_share_one_allowance(redis_url: str) -> None:
     """Three of them let through together what one may, and what comes anew meanwhile."""
     processes = [Rates(redis_url) for _ in range(3)]
