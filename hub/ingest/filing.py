@@ -110,7 +110,7 @@ class _Batch:
                 conversation.account,
                 conversation.channel,
                 message.kind,
-                short_key(message.dedupe_key),
+                said.key[1],
                 short_key(message.external_id) if message.external_id else None,
                 body,
                 context,
@@ -215,9 +215,9 @@ class _Batch:
             conversation=_ref(conversation) if conversation else notice.conversation,
         )
         body = to_json(public_json(shown))
-        key, kind = short_key(notice.dedupe_key), clean(notice.kind)[:64]
+        kind = clean(notice.kind)[:64]
         where = conversation.id if conversation else None
-        self.notices.append((own, row.account, row.channel, where, kind, key, body, row.id))
+        self.notices.append((own, row.account, row.channel, where, kind, said.key[1], body, row.id))
         data = {"notice": msgspec.Raw(body.encode())}
         queue = conversation.queue if conversation else None
         self.events.append(feed.NewEvent("notice.received", data, row.account, queue, where))
@@ -338,20 +338,19 @@ async def _fresh(tx: Transaction, said: Sequence[Said], *, look: bool) -> list[S
     known_messages: set[Key] = set()
     known_notices: set[Key] = set()
     if look:
-        known_messages = await rows.known_messages(tx, _dedupe_keys(said, Message))
-        known_notices = await rows.known_notices(tx, _dedupe_keys(said, Notice))
+        known_messages = await rows.known_messages(tx, _keys(said, Message))
+        known_notices = await rows.known_notices(tx, _keys(said, Notice))
     fresh = []
     for one in said:
         known = known_messages if isinstance(one.one, Message) else known_notices
-        key = (one.account, short_key(one.one.dedupe_key))
-        if key not in known:
-            known.add(key)
+        if one.key not in known:
+            known.add(one.key)
             fresh.append(one)
     return fresh
 
 
-def _dedupe_keys(said: Sequence[Said], kind: type) -> list[Key]:
-    return [(one.account, short_key(one.one.dedupe_key)) for one in said if type(one.one) is kind]
+def _keys(said: Sequence[Said], kind: type) -> list[Key]:
+    return [one.key for one in said if isinstance(one.one, kind)]
 
 
 async def _outbound(

@@ -32,10 +32,14 @@ class Place(NamedTuple):
 
 
 class Said(NamedTuple):
-    """A message or notice of a row; *place* is None when it belongs to no conversation at all."""
+    """A message or notice of a row, by the account and the key that no other of its kind has.
+
+    *place* is None when it belongs to no conversation at all.
+    """
 
     read: Read
     one: Message | Notice
+    key: Key
     place: Place | None
 
     @property
@@ -45,14 +49,15 @@ class Said(NamedTuple):
 
 
 def said_of(read: Read, one: Message | Notice) -> Said:
-    """*one* with its place, worked out once."""
-    conversation = one.conversation
+    """*one* with its key and place, worked out once."""
+    account, conversation = read.row.account, one.conversation
+    key = (account, short_key(one.dedupe_key))
     if one.sender is None or conversation is None or not conversation.thread_key:
-        return Said(read, one, None)
-    account, home = read.row.account, home_of(one)
+        return Said(read, one, key, None)
+    home = home_of(one)
     thread = short_key(conversation.thread_key)
     apart = thread if thread == home.value else short_key(f"{thread} {home.value}")
-    return Said(read, one, Place(home, (account, thread), (account, apart)))
+    return Said(read, one, key, Place(home, (account, thread), (account, apart)))
 
 
 def home_of(one: Message | Notice) -> Address:
