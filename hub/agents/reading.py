@@ -13,9 +13,9 @@ from hub.errors import SendError
 from hub.failpoints import failpoint
 from hub.fetch import TooLarge
 from hub.ids import show_id
-from hub.store import Transaction
-from hub.store import tickets as rows
-from hub.store.tickets import Claimed, Waiting
+from hub.store import Transaction, tickets
+from hub.store import heard as rows
+from hub.store.heard import Claimed, Waiting
 from hub.tickets import RunningDesk, desk_token
 from hub.tickets.handing import post_note
 
@@ -93,7 +93,7 @@ class Reading:
 
     async def _enter(self, seen: Seen) -> None:
         """Keep what was seen; what the hub posted itself is an echo, whoever it seems to be from."""
-        own = await rows.own_refs(self._core.db, self._name, [one.ref for one in seen.items])
+        own = await tickets.own_refs(self._core.db, self._name, [one.ref for one in seen.items])
         states = [
             "waiting" if one.kind == "reply" and one.ref not in own else "left"
             for one in seen.items

@@ -10,8 +10,8 @@ from hub.agents.reading import Reading, Say
 from hub.core import Core
 from hub.errors import Rejected, SendError
 from hub.store import AWAY
-from hub.store import tickets as rows
-from hub.store.tickets import Claimed
+from hub.store import heard as rows
+from hub.store.heard import Claimed
 from hub.tickets import RunningDesk
 
 __all__ = ["AgentService", "pause_s"]

@@ -18,14 +18,8 @@ from hub.conversations import change
 from hub.core import Core
 from hub.destination import Callback, Seen
 from hub.store import AWAY, Transaction
-from hub.store.tickets import (
-    ask_again,
-    enter,
-    lock_ticket,
-    note_assignee,
-    note_state,
-    own_refs,
-)
+from hub.store.heard import ask_again, enter
+from hub.store.tickets import lock_ticket, note_assignee, note_state, own_refs
 from hub.tickets import RunningDesk
 
 __all__ = ["MAX_CALLBACK_BYTES", "answer_callback", "find_desk"]

@@ -16,27 +16,26 @@ import hub.ingest
 import hub.listening
 import hub.replies.service
 import hub.store.database
+import hub.store.feed
+import hub.store.heard
 import hub.store.inbox
 import hub.store.lanes
 import hub.store.leases
-import hub.store.tickets
 import hub.tickets.handing
 from chaos.sabotage import SABOTAGES
 from hub.cli import main
 from hub.replies import Pace
 
-USUAL = "30 seconds"
+USUAL = "interval '30 seconds'"
+WITH_LEASES = {"feed.PUBLISH", "inbox.LEASE", "lanes.CLAIM", "lanes.RECORD", "leases.LEASE"}
 
 
 def shorten_leases(seconds: float) -> None:
     """Leases of *seconds*, and what depends on their length in proportion."""
-    for module in (hub.store.inbox, hub.store.lanes, hub.store.leases):
-        module.LEASE = _shorter(module.LEASE, seconds)
-    hub.store.tickets.LEASE = f"interval '{2 * seconds:g} seconds'"
+    _shorten_statements(seconds)
+    hub.store.heard.LEASE = f"interval '{2 * seconds:g} seconds'"
     hub.tickets.handing.RENEW_S = seconds / 3
     hub.delivery.BETWEEN_TRIES_S = (0.0, 0.3, 1.0)
-    for name in ("CLAIM", "RECORD"):  # they were put together when the module was loaded
-        setattr(hub.store.lanes, name, _shorter(getattr(hub.store.lanes, name), seconds))
     hub.store.database.SESSION["idle_in_transaction_session_timeout"] = (
         f"{seconds * 1000 / 3:.0f}ms"
     )
@@ -55,10 +54,16 @@ def shorten_leases(seconds: float) -> None:
     )
 
 
-def _shorter(sql: str, seconds: float) -> str:
-    if USUAL not in sql:
-        raise RuntimeError(f"the leases are not where they were: {sql[:80]}")
-    return sql.replace(USUAL, f"{seconds:g} seconds")
+def _shorten_statements(seconds: float) -> None:
+    """In every module of the store: the interval, and the statements that were put together with it."""
+    changed = set()
+    for module in [one for name, one in sys.modules.items() if name.startswith("hub.store.")]:
+        for name, value in list(vars(module).items()):
+            if isinstance(value, str) and not name.startswith("__") and USUAL in value:
+                setattr(module, name, value.replace(USUAL, f"interval '{seconds:g} seconds'"))
+                changed.add(f"{module.__name__.rpartition('.')[2]}.{name}")
+    if missing := WITH_LEASES - changed:
+        raise RuntimeError(f"the leases are not where they were: {', '.join(sorted(missing))}")
 
 
 def silence_bells() -> None:
