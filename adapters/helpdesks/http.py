@@ -25,9 +25,10 @@ from normalizers.helpdesks.http import (
     items_at,
     standing_of,
 )
+from outbound.helpdesks._http_calls import HttpDeskCalls, call_mistakes, ticket_names
 from outbound.helpdesks._requests import Method, Request, plain, read_answer, request_mistakes
 from outbound.helpdesks._templates import fill_text
-from outbound.helpdesks.http import HttpDeskApi, HttpDeskCalls, call_mistakes, ticket_names
+from outbound.helpdesks.http import HttpDeskApi
 
 __all__ = ["DESTINATION", "CallbackRules", "HttpDesk", "HttpDeskSettings"]
 
