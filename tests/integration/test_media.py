@@ -2,8 +2,6 @@
 
 import asyncio
 import hashlib
-import os
-import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +16,6 @@ from aiohttp import web
 from msgspec import Struct
 
 from hub.bells import Bells
-from hub.blobs import FolderBlobs
 from hub.core import Core, now
 from hub.destination import Destination, Target
 from hub.errors import Ambiguous, BadCredentials, RecipientGone, Rejected, Unreachable, Unsupported
@@ -28,7 +25,6 @@ from hub.jobs import Jobs
 from hub.media import Media, due, fetch_pending
 from hub.model import Attachment, ReplyAttachment
 from hub.settings import DestinationPlan, HubSettings, Settings
-from hub.sniff import sniff, true_type
 from hub.store import Database
 from hub.worker import LONG_QUEUE, ask_for_files
 from outbound.helpdesks.webhook import WebhookCourier
@@ -133,96 +129,6 @@ async def told(core: Any) -> list[Any]:
         "SELECT body, queue, conversation_id FROM events WHERE type = 'attachment.ready' ORDER BY position"
     )
     return [msgspec.json.decode(row["body"])["data"] for row in rows]
-
-
-def files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
-
-
-# --- the store --------------------------------------------------------------------------------------
-
-
-async def test_a_file_lies_once_under_its_hash(tmp_path: Path) -> None:
-    """However often and in whatever pieces it comes."""
-    blobs = FolderBlobs(tmp_path)
-    first = await blobs.keep(PNG)
-    again = await blobs.keep_stream(pieces(PNG[:3], PNG[3:]), MAX)
-    digest = hashlib.sha256(PNG).hexdigest()
-    assert first == again
-    assert (first.sha256, first.size_bytes) == (digest, len(PNG))
-    assert [path.relative_to(tmp_path) for path in files(tmp_path)] == [
-        Path(digest[:2]) / digest[2:]
-    ]
-    assert await blobs.read(digest) == PNG
-
-
-async def test_nothing_remains_of_a_file_that_did_not_end(tmp_path: Path) -> None:
-    """Too large, broken off or cancelled: no file, no draft."""
-    blobs = FolderBlobs(tmp_path)
-    with pytest.raises(TooLarge):
-        await blobs.keep_stream(pieces(b"x" * 60, b"x" * 60), 100)
-
-    async def broken() -> AsyncIterator[bytes]:
-        yield b"x"
-        raise Unreachable("reset")
-
-    with pytest.raises(Unreachable):
-        await blobs.keep_stream(broken(), 100)
-
-    async def stuck() -> AsyncIterator[bytes]:
-        yield b"x"
-        await asyncio.Event().wait()
-
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
-            await blobs.keep_stream(stuck(), 100)
-    assert files(tmp_path) == []
-
-
-async def test_no_name_leads_out_of_the_folder(tmp_path: Path) -> None:
-    """Only a sha256 names a file."""
-    blobs = FolderBlobs(tmp_path / "media")
-    (tmp_path / "secret").write_text("x")
-    for name in ("../secret", "..", "", "ab/../../secret", "A" * 64, "g" * 64):
-        assert await blobs.read(name) is None
-
-
-async def test_old_drafts_are_swept(tmp_path: Path) -> None:
-    """What a crash left behind goes after a day; what is being written stays."""
-    drafts = tmp_path / "drafts"
-    drafts.mkdir()
-    for name, age in (("old", 90_000), ("new", 60)):
-        (drafts / name).write_text("x")
-        os.utime(drafts / name, (time.time() - age,) * 2)
-    assert await FolderBlobs(tmp_path).sweep() == 1
-    assert [path.name for path in files(tmp_path)] == ["new"]
-
-
-@pytest.mark.parametrize(
-    "head, claimed, found",
-    [
-        (PNG, "image/jpeg", "image/png"),
-        (b"\xff\xd8\xff\xe0", None, "image/jpeg"),
-        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", None, "image/webp"),
-        (b"RIFF\x00\x00\x00\x00WAVEfmt ", None, "audio/wav"),
-        (b"\x00\x00\x00\x18ftypisom", None, "video/mp4"),
-        (b"\x00\x00\x00\x18ftypqt  ", None, "video/quicktime"),
-        (b"#!AMR\n", "audio/mp3", "audio/amr"),
-        (b"\xff\xfb\x90\x00", None, "audio/mpeg"),
-        (b"%PDF-1.7", "text/plain", "application/pdf"),
-        (b"PK\x03\x04", "application/vnd.ms-excel", "application/vnd.ms-excel"),
-        (b"PK\x03\x04", None, "application/zip"),
-        (b"\xef\xbb\xbf \n<!DOCTYPE HTML>", "image/png", "text/html"),
-        (b"<svg onload=alert(1)>", "image/png", "image/svg+xml"),
-        (b"hello", "text/plain", "text/plain"),
-        (b"", None, None),
-    ],
-)
-def test_a_files_type_is_that_of_its_bytes(
-    head: bytes, claimed: str | None, found: str | None
-) -> None:
-    """The sender's word counts only where the bytes say nothing."""
-    assert true_type(head, claimed) == found
 
 
 # --- what comes in ----------------------------------------------------------------------------------
@@ -510,10 +416,3 @@ async def test_what_is_not_stored_is_not_served(core: Any) -> None:
     assert await core.media.open_attachment(pending) is None
     with pytest.raises(Unsupported, match="no longer"):
         await core.media.read(ReplyAttachment(id=show_id("att", pending)))
-
-
-def test_any_bytes_have_a_type_or_none() -> None:
-    """No beginning of a file breaks the look at it."""
-    for length in range(20):
-        for byte in (b"\x00", b"\xff", b"<", b"R", b"\xef"):
-            sniff(byte * length)
