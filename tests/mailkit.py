@@ -2,21 +2,24 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from adapters.email import EmailListener, EmailSettings
+from adapters.email import EmailListener, EmailSettings, mailbox
 from hub.channel import Account, Bell
 from hub.model import Checkpoint, InboundEvent, Message, Result, Secret
 from hub.testing import Workbench
 from normalizers.email import normalize
+from sandbox.imap_fake import FakeImapServer
 
 SUPPORT = "support@shop.example"
 ANNA = "anna@home.example"
@@ -199,3 +202,22 @@ def simple_mail(number: int = 1, *, sender: str = ANNA, body: str = "hello") -> 
         f"Message-ID: <{number}@home.example>\r\nDate: Sat, 21 Nov 2026 11:00:00 +0000\r\n"
         f"\r\n{body} {number}\r\n"
     ).encode()
+
+
+@asynccontextmanager
+async def server(**settings: Any) -> AsyncIterator[FakeImapServer]:
+    """A scripted server."""
+    fake = FakeImapServer(**settings)
+    await fake.start()
+    try:
+        yield fake
+    finally:
+        await fake.stop()
+
+
+def shorten_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time limits of mailboxes that tests can wait for."""
+    monkeypatch.setattr(mailbox, "COMMAND_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(mailbox, "CONNECT_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("adapters.email.imap_client.COMMAND_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("adapters.email.listener.FIRST_DELAY_S", 0.001)
