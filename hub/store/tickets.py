@@ -35,6 +35,7 @@ __all__ = [
     "note_state",
     "own_refs",
     "read_ticket",
+    "renew_post",
     "stored_files",
     "ticket_of",
 ]
@@ -197,6 +198,16 @@ async def begin_post(
         where,
     )
     return {row["key"]: Begun(row["done"], row["age"], row["ticket"]) for row in rows}
+
+
+async def renew_post(db: Database, destination: str, keys: Sequence[str], at: datetime) -> None:
+    """Posts that were begun before are begun again."""
+    await db.fetch(
+        "UPDATE desk_posts SET at = $3 WHERE destination = $1 AND key = ANY($2::text[]) AND NOT done",
+        destination,
+        list(keys),
+        at,
+    )
 
 
 async def finish_post(

@@ -17,7 +17,7 @@ import structlog
 
 from hub.core import Core
 from hub.destination import Case, Post, PostFile, Ticket, Told
-from hub.errors import Ambiguous, Rejected, SendError, Unknowable, Unsupported
+from hub.errors import Ambiguous, Rejected, SendError, Unknowable, Unreachable, Unsupported
 from hub.failpoints import failpoint
 from hub.ids import read_id, show_id
 from hub.model import Address, Location
@@ -33,6 +33,10 @@ RENEW_S = 8.0
 UNSURE_TIMES = 2
 """A helpdesk that has not answered may still take a post for so many time-outs; it is not posted again
 before."""
+
+GATEWAY_ERRORS = ("502", "503")
+"""What stands before a helpdesk answers so; what it passed on, and did not, is seen by looking it up."""
+GATEWAY_TIMEOUT = "504"
 
 EXTENSIONS = {"image/jpeg": ".jpg", "image/png": ".png", "image/gif": ".gif", "audio/amr": ".amr"}
 
@@ -310,6 +314,7 @@ class _Handing:
             made = await self._found_ticket(case, first, is_same=post.key in before)
             self._check_age(before[case.key], made)
         if made is None:
+            await self._begin_again(before)
             try:
                 made = await self._desk.open(case, first)
             except Ambiguous as error:
@@ -396,6 +401,7 @@ class _Handing:
             ref = await self._found(ticket, post)
             self._check_age(before[post.key], ref)
         if ref is None:
+            await self._begin_again(before)
             try:
                 ref = await self._desk.add(ticket, post)
             except Ambiguous as error:
@@ -428,6 +434,12 @@ class _Handing:
             self._core.db, self._name, keys, self._conversation_id, self._core.clock(), where
         )
 
+    async def _begin_again(self, before: Mapping[str, rows.Begun]) -> None:
+        """What was not found is posted once more, and may be on its way from now on."""
+        keys = [key for key, begun in before.items() if not begun.done]
+        if keys:
+            await rows.renew_post(self._core.db, self._name, keys, self._core.clock())
+
     async def _finish(self, keys: list[str], ticket: Ticket, ref: str) -> None:
         async def work(tx: Transaction) -> None:
             await rows.finish_post(tx, self._name, keys, ticket.ref, ref, self._core.clock())
@@ -437,14 +449,17 @@ class _Handing:
     async def _surely(self, find: Any, error: Ambiguous, keys: list[str]) -> Any:
         """What *find* finds of a post whose outcome is not known.
 
-        One that was answered with an error and is not there, although the helpdesk is well, is refused.
+        One that was answered with an error and is not there, although the helpdesk is well, is refused; by
+        what stands before the helpdesk, it is not.
         """
         found = await find
         if found is not None:
             return found
-        if error.external_code is None:  # nobody answered: it may still come
+        if error.external_code in (None, GATEWAY_TIMEOUT):  # nobody answered: it may still come
             raise error
         await rows.forget_post(self._core.db, self._name, keys)
+        if error.external_code in GATEWAY_ERRORS:
+            raise Unreachable(error.detail, external_code=error.external_code) from error
         raise Rejected(f"it answers, and does not take this: {error.detail}") from error
 
 

@@ -1,8 +1,10 @@
 """The Chatwoot connector against a simulator made from its documented API, with the real core."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -210,6 +212,41 @@ async def test_a_slow_helpdesk_gets_it_once(database_url: str, chatwoot: Chatwoo
         await world.delivered(60.0)
         assert (len(chatwoot.conversations), len(chatwoot.contacts)) == (1, 1)
         assert texts(chatwoot) == ["在吗", "还在吗"]
+
+
+async def test_a_gateways_error_is_not_the_messages_fault(
+    world: DeskWorld, chatwoot: ChatwootSimulator
+) -> None:
+    """The helpdesk can be read, and its gateway fails one message as often as a refusal would take."""
+    await world.say({"id": "0", "text": "before"})
+    await world.delivered()
+    chatwoot.faults += [Fault(partial(posts_to, "/messages"), status) for status in (502, 503, 502)]
+    await world.say({"id": "1", "text": "在吗"})
+    await world.delivered()
+    assert texts(chatwoot) == ["before", "在吗"]
+    assert await world.core.db.fetch("SELECT 1 FROM deliveries WHERE state = 2") == []
+
+
+async def test_what_a_gateway_did_not_wait_for_may_still_come(
+    database_url: str, chatwoot: ChatwootSimulator
+) -> None:
+    """After each 504 the message is looked up, and not posted again before twice the time-out."""
+    posted: list[float] = []
+
+    def posts(asked: web.Request) -> bool:
+        if found := posts_to("/messages", asked):
+            posted.append(time.monotonic())
+        return found
+
+    plans = [plan_of(DESTINATION, settings_for(chatwoot), timeout_s=0.8)]
+    async with desk_world(database_url, plans) as world:
+        await world.say({"id": "0", "text": "before"})
+        await world.delivered()
+        chatwoot.faults.append(Fault(posts, 504, count=3))
+        await world.say({"id": "1", "text": "在吗"})
+        await world.delivered(60.0)
+        assert texts(chatwoot) == ["before", "在吗"]
+        assert [later - one >= 1.6 for one, later in pairwise(posted)] == [True, True]
 
 
 async def test_too_many_messages_wait(world: DeskWorld, chatwoot: ChatwootSimulator) -> None:
