@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
@@ -101,11 +101,21 @@ class BucketBlobs:
             async for piece in found.stream(min_chunk_size=PIECE_BYTES):
                 yield bytes(piece)
 
-    async def remove(self, sha256: str) -> None:
-        """As :class:`Blobs` says."""
-        if is_name(sha256):
-            with _told_plainly():
-                await delete_async(self._store, _key(sha256))
+    async def remove(self, sha256: str, *, unless_kept_s: float = 0.0) -> bool:
+        """As :class:`Blobs` says, by the service's clock and ours."""
+        if not is_name(sha256):
+            return True
+        key = _key(sha256)
+        with _told_plainly():
+            if unless_kept_s:
+                try:
+                    kept_at = (await head_async(self._store, key))["last_modified"]
+                except FileNotFoundError:
+                    return True
+                if (datetime.now(UTC) - kept_at).total_seconds() < unless_kept_s:
+                    return False
+            await delete_async(self._store, key)
+        return True
 
     async def sweep(self) -> int:
         """Nothing is left behind: a file is there when it is whole."""

@@ -57,8 +57,11 @@ class Blobs(Protocol):
         """The file piece by piece, or None when there is no such file."""
         ...
 
-    async def remove(self, sha256: str) -> None:
-        """Forget the file."""
+    async def remove(self, sha256: str, *, unless_kept_s: float = 0.0) -> bool:
+        """Forget the file, unless it was stored, perhaps once more, in the last *unless_kept_s* seconds.
+
+        Returns whether it is gone.
+        """
         ...
 
     async def sweep(self) -> int:

@@ -22,10 +22,8 @@ class _Draft:
     """A file being written; under its final name only when it is whole and on disk."""
 
     def __init__(self, folder: Path) -> None:
-        drafts = folder / "drafts"
-        drafts.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self.path = drafts / f"{os.getpid()}-{secrets.token_hex(8)}"
+        self.path = _draft_path(folder)
         self._file: BinaryIO = self.path.open("xb")
         self._hash = hashlib.sha256()
         self._head = b""
@@ -57,6 +55,12 @@ class _Draft:
         self.path.unlink(missing_ok=True)
 
 
+def _draft_path(folder: Path) -> Path:
+    drafts = folder / "drafts"
+    drafts.mkdir(parents=True, exist_ok=True)
+    return drafts / f"{os.getpid()}-{secrets.token_hex(8)}"
+
+
 def _place(folder: Path, sha256: str) -> Path:
     return folder / sha256[:2] / sha256[2:]
 
@@ -73,6 +77,10 @@ async def _pieces(path: Path) -> AsyncIterator[bytes]:
             yield piece
     finally:
         file.close()
+
+
+def _is_younger(path: Path, seconds: float) -> bool:
+    return time.time() - path.stat().st_mtime < seconds
 
 
 def _sync_folder(path: Path) -> None:
@@ -131,10 +139,24 @@ class FolderBlobs:
         path = _place(self._folder, sha256)
         return path if is_name(sha256) and path.is_file() else None
 
-    async def remove(self, sha256: str) -> None:
-        """As :class:`Blobs` says."""
-        if (path := self._path(sha256)) is not None:
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+    async def remove(self, sha256: str, *, unless_kept_s: float = 0.0) -> bool:
+        """As :class:`Blobs` says; whoever stores the file at this very moment keeps it."""
+        path = self._path(sha256)
+        return path is None or await asyncio.to_thread(self._remove, path, unless_kept_s)
+
+    def _remove(self, path: Path, unless_kept_s: float) -> bool:
+        aside = _draft_path(self._folder)
+        try:
+            if _is_younger(path, unless_kept_s):
+                return False
+            path.replace(aside)
+        except FileNotFoundError:
+            return True
+        if _is_younger(aside, unless_kept_s):  # it was stored after the first look
+            aside.replace(path)
+            return False
+        aside.unlink()
+        return True
 
     async def sweep(self) -> int:
         """Remove what crashed writers left a day ago; how many files."""

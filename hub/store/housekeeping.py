@@ -1,8 +1,10 @@
 """Retention: what is old goes, in small batches; the keys that guard against repeats stay."""
 
+from collections.abc import Sequence
+
 from hub.store.database import Database
 
-__all__ = ["FEED_DAYS", "forget_keys", "forgotten_files", "retire"]
+__all__ = ["FEED_DAYS", "forget_files", "forget_keys", "old_files", "retire"]
 
 BATCH = 1000
 FEED_DAYS = 30
@@ -62,16 +64,28 @@ async def _in_batches(db: Database, sql: str, days: int) -> int:
             return total
 
 
-async def forgotten_files(db: Database, days: int) -> list[str]:
-    """The hashes of files that no attachment younger than *days* has; their rows say ``expired``."""
+async def old_files(db: Database, days: int, besides: Sequence[str]) -> list[str]:
+    """Hashes of files that only attachments older than *days* have, some at a time; not those *besides*."""
     rows = await db.fetch(
-        "UPDATE attachments a SET state = 'expired' WHERE state = 'stored' "
-        "AND created_at < now() - $1::int * interval '1 day' AND NOT EXISTS ("
-        "SELECT 1 FROM attachments y WHERE y.sha256 = a.sha256 "
-        "AND y.created_at >= now() - $1::int * interval '1 day') RETURNING sha256",
+        "SELECT DISTINCT sha256 FROM attachments a WHERE state = 'stored' "
+        "AND created_at < now() - $1::int * interval '1 day' AND sha256 <> ALL($2::text[]) "
+        "AND NOT EXISTS (SELECT 1 FROM attachments y WHERE y.sha256 = a.sha256 "
+        "AND y.created_at >= now() - $1::int * interval '1 day') LIMIT $3",
         days,
+        list(besides),
+        BATCH,
     )
-    return sorted({row["sha256"] for row in rows if row["sha256"]})
+    return [row["sha256"] for row in rows]
+
+
+async def forget_files(db: Database, days: int, gone: Sequence[str]) -> None:
+    """The attachments older than *days* with these hashes say ``expired`` from now on."""
+    await db.fetch(
+        "UPDATE attachments SET state = 'expired' WHERE state = 'stored' "
+        "AND sha256 = ANY($2::text[]) AND created_at < now() - $1::int * interval '1 day'",
+        days,
+        list(gone),
+    )
 
 
 async def forget_keys(db: Database) -> int:

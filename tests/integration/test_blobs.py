@@ -128,6 +128,17 @@ async def test_what_is_removed_is_gone(blobs: Blobs) -> None:
     assert await blobs.read(kept.sha256) is None
 
 
+async def test_what_was_stored_once_more_stays(blobs: Blobs) -> None:
+    """A message with the same file may be on its way to the database."""
+    kept = await blobs.keep(b"for a while")
+    assert not await blobs.remove(kept.sha256, unless_kept_s=60.0)
+    assert await blobs.read(kept.sha256) == b"for a while"
+    await asyncio.sleep(1.1)  # S3 tells whole seconds
+    assert await blobs.remove(kept.sha256, unless_kept_s=1.0)
+    assert await blobs.read(kept.sha256) is None
+    assert await blobs.remove(kept.sha256, unless_kept_s=60.0)
+
+
 async def test_a_bucket_that_refuses_us_is_away(endpoint: str, tmp_path: Path) -> None:
     """A wrong secret is told by the service; the file is not taken for missing."""
     await asyncio.sleep(0)

@@ -82,3 +82,24 @@ async def test_old_drafts_are_swept(tmp_path: Path) -> None:
         os.utime(drafts / name, (time.time() - age,) * 2)
     assert await FolderBlobs(tmp_path).sweep() == 1
     assert [path.name for path in files(tmp_path)] == ["new"]
+
+
+async def test_a_file_stored_while_it_is_removed_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came between the look at its age and the removal."""
+    blobs = FolderBlobs(tmp_path)
+    path = tmp_path / (await blobs.keep(PNG)).sha256[:2]
+    (path,) = path.iterdir()
+    os.utime(path, (0, 0))
+    replace = Path.replace
+
+    def stored_just_before(one: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "replace", replace)
+        os.utime(path)
+        return replace(one, target)
+
+    monkeypatch.setattr(Path, "replace", stored_just_before)
+    assert not await blobs.remove(path.parent.name + path.name, unless_kept_s=60.0)
+    assert path.read_bytes() == PNG
+    assert files(tmp_path) == [path]
