@@ -16,7 +16,8 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # run by path, this folder would be first
 
-from rig.ground import Ground
+from rig.ground import Ground, bare_environment
+from rig.nursery import Nursery
 
 from chaos.trials import CONTROLS, SHORT, TRIALS, Trial
 from chaos.verdict import Verdict, judge
@@ -72,7 +73,9 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-async def run_trial(ground: Ground, name: str, trial: Trial, given: Any, seconds: float) -> Verdict:
+async def run_trial(
+    ground: Ground, nursery: Nursery, name: str, trial: Trial, given: Any, seconds: float
+) -> Verdict:
     """Hurt one world for *seconds*, wait until it rests, and compare the logs."""
     lease_s = given.lease or (SHORT_LEASE_S if trial.sabotage else None)
     options = Options(
@@ -85,7 +88,7 @@ async def run_trial(ground: Ground, name: str, trial: Trial, given: Any, seconds
         think_s=trial.think_s,
     )
     started = time.monotonic()
-    async with World(ground, name.replace("-", "_"), given.seed, options) as world:
+    async with World(ground, nursery, name.replace("-", "_"), given.seed, options) as world:
         world.crowd.start()
         await asyncio.sleep(0.5)
         try:
@@ -144,17 +147,22 @@ async def run(given: argparse.Namespace) -> list[tuple[Trial, Verdict]]:
     shares = sum(trial.share for trial in chosen.values())
     free = max(given.minutes * 60 - OVERHEAD_S * len(chosen), 3.0 * shares)
     done: list[tuple[Trial, Verdict]] = []
-    async with Ground(given.keep) as ground:
+    async with (
+        Ground(given.keep) as ground,
+        Nursery(bare_environment(), ground.path / "nursery.log") as nursery,
+    ):
         say(f"{', '.join(ground.servers.versions.values())}; --seed {given.seed}")
         say(HEADER)
         for name, trial in chosen.items():
             seconds = free * trial.share / shares
-            verdict = await run_trial(ground, name, trial, given, seconds)
+            verdict = await run_trial(ground, nursery, name, trial, given, seconds)
             if trial.sabotage and not passed(
                 trial, verdict
             ):  # a race may need a second chance to show
                 say(row(trial, verdict))
-                verdict = await run_trial(ground, f"{name}-again", trial, given, 2 * seconds)
+                verdict = await run_trial(
+                    ground, nursery, f"{name}-again", trial, given, 2 * seconds
+                )
             done.append((trial, verdict))
             say(row(trial, verdict))
             if not passed(trial, verdict):

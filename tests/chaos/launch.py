@@ -1,17 +1,20 @@
-"""Starts a process of the hub as the chaos runner wants it; without options just as ``python -m hub``.
+"""A process of the hub as the chaos runner wants it; without options just as ``python -m hub``.
 
-    python -m chaos.launch [--lease SECONDS] [--bells off] [--sabotage NAME] -- web --reuse-port
+    [--lease SECONDS] [--bells off] [--sabotage NAME] -- web --reuse-port
 
 Everything is changed from outside: the hub itself has no switch for any of it.
 """
 
 import argparse
 import functools
+import importlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import hub.bells
 import hub.delivery
+import hub.failpoints
 import hub.ingest
 import hub.listening
 import hub.replies.service
@@ -75,22 +78,24 @@ def silence_bells() -> None:
     hub.bells.Bells.ring = ring  # type: ignore[method-assign]
 
 
-def arguments() -> argparse.Namespace:
+def arguments(words: Sequence[str]) -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(prog="chaos.launch", description=__doc__)
     parser.add_argument("--lease", type=float)
     parser.add_argument("--bells", choices=["on", "off"], default="on")
     parser.add_argument("--sabotage", choices=list(SABOTAGES))
     parser.add_argument("hub", nargs=argparse.REMAINDER)
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
-if __name__ == "__main__":
-    given = arguments()
+def run(words: Sequence[str]) -> int:
+    """Be the process that *words* ask for, until it ends."""
+    given = arguments(words)
+    importlib.reload(hub.failpoints)  # a forked process has an environment of its own
     if given.lease is not None:
         shorten_leases(given.lease)
     if given.bells == "off":
         silence_bells()
     if given.sabotage is not None:
         SABOTAGES[given.sabotage]()
-    sys.exit(main([word for word in given.hub if word != "--"]))
+    return main([word for word in given.hub if word != "--"])

@@ -2,11 +2,13 @@
 
 import asyncio
 import random
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
+from aiohttp import web
 
 from chaos.crowd import Push
 from chaos.desk import SAID
@@ -84,11 +86,16 @@ class Tickets:
         if self._rng.random() < 0.5:
             self.simulator.resolve(conversation)
 
-    def hurt(self) -> None:
-        """The next call that writes ends in an error, after it had its effect or not."""
-        kept = self._rng.random() < 0.5
-        self.simulator.faults[:] = [one for one in self.simulator.faults if one.count > 0]
-        self.simulator.faults.append(Fault(lambda asked: asked.method == "POST", 502, kept=kept))
+    def errs(self, share: float) -> None:
+        """So large a *share* of the calls that write ends in an error from now on, half of them after they
+        had their effect."""
+
+        def hit(asked: web.Request) -> bool:
+            return asked.method == "POST" and self._rng.random() < share / 2
+
+        self.simulator.faults[:] = [
+            Fault(hit, 502, kept=kept, count=sys.maxsize) for kept in (True, False)
+        ]
 
     # -- the verdict ---------------------------------------------------------------------------------
 

@@ -25,6 +25,8 @@ UNREACHED = frozenset({"reply.passive"})
 
 WITH_TICKETS = ("agents.", "tickets.")
 """Points that only a helpdesk with tickets leads to."""
+ERRING_SHARE = 0.15
+"""Of the calls that write to that helpdesk."""
 
 
 class Trial(NamedTuple):
@@ -108,10 +110,13 @@ async def kill_connectors(world: World, seconds: float) -> None:
     assert world.tickets is not None
     points = [name for name in failpoints() if name.startswith(WITH_TICKETS)]
     more = _deadline(seconds)
-    hurting = asyncio.create_task(_hurt_tickets(world), name="hurt-tickets")
+    world.fault("helpdesk errs")
+    world.tickets.errs(ERRING_SHARE)
+    hurting = asyncio.create_task(_kill_webs_at_times(world), name="kill-webs")
     try:
         await _die_at_each(world, points, more)
     finally:
+        world.tickets.errs(0.0)
         hurting.cancel()
         await asyncio.gather(hurting, return_exceptions=True)
     reached = {name for slot in world.workers for name in slot.reached}
@@ -139,15 +144,10 @@ def _times_reached(world: World, point: str) -> int:
     return sum(slot.reached.count(point) for slot in world.workers)
 
 
-async def _hurt_tickets(world: World) -> None:
-    assert world.tickets is not None
+async def _kill_webs_at_times(world: World) -> None:
     while True:
-        await asyncio.sleep(world.rng.uniform(0.3, 1.2))
-        if world.rng.random() < 0.5:
-            world.fault("helpdesk errs")
-            world.tickets.hurt()
-        else:
-            world.kill(world.rng.choice(world.webs))
+        await asyncio.sleep(world.rng.uniform(0.6, 1.2) * max(1.0, world.starts_s))
+        world.kill(world.rng.choice(world.webs))
 
 
 async def _through(

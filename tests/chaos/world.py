@@ -22,6 +22,7 @@ from rig.ground import (
     new_token,
     plain_url,
 )
+from rig.nursery import Nursery
 from rig.process import Process, tail, until_ready
 
 from chaos.care import Care
@@ -56,8 +57,6 @@ class Options(NamedTuple):
 
     def launch(self, *hub: str) -> Sequence[str]:
         """The module and arguments that start a process of the hub so."""
-        if self.lease_s is None and self.bells and self.sabotage is None:
-            return ("hub", *hub)
         lease = ("--lease", str(self.lease_s)) if self.lease_s else ()
         bells = () if self.bells else ("--bells", "off")
         sabotage = ("--sabotage", self.sabotage) if self.sabotage else ()
@@ -90,8 +89,11 @@ class Pause(NamedTuple):
 class World:
     """Everything of one trial; as a context manager it starts and ends it all."""
 
-    def __init__(self, ground: Ground, name: str, seed: int, options: Options) -> None:
+    def __init__(
+        self, ground: Ground, nursery: Nursery, name: str, seed: int, options: Options
+    ) -> None:
         self.ground = ground
+        self.nursery = nursery
         self.name = name
         self.options = options
         self.rng = random.Random(f"{seed} {name}")
@@ -112,6 +114,9 @@ class World:
         self.pauses: list[Pause] = []
         self.notes: dict[str, float] = {}
         self.wrong: list[str] = []
+        self.starts_s = 0.0
+        """How long the processes took to start: a busy machine is to be hurt more slowly."""
+
         self.late: frozenset[str] = frozenset()
         self.replayed = 0
         self.db: asyncpg.Connection | None = None
@@ -138,11 +143,13 @@ class World:
         (self.folder / "hub.toml").write_text(self._configuration())
         self.webs = [self._slot(f"web{n}", "web", "--reuse-port") for n in range(self.options.webs)]
         self.workers = [self._slot(f"worker{n}", "worker") for n in range(self.options.workers)]
+        started = time.monotonic()
         for slot in self.slots:
             await slot.process.start()
         self._watchers = [asyncio.create_task(self._watch(slot)) for slot in self.slots]
         await until_ready(self.port, self.webs[0].process)
         await self._all_beat()
+        self.starts_s = time.monotonic() - started
         return self
 
     async def __aexit__(
@@ -193,7 +200,7 @@ class World:
         config = self.folder / "hub.toml"
         env = environment(self.ground, self.database_url, config, self.port)
         log = self.folder / f"{name}.log"
-        return Slot(Process(name, self.options.launch(*hub), env, log))
+        return Slot(self.nursery.process(name, self.options.launch(*hub), env, log))
 
     async def _all_beat(self) -> None:
         """Wait until every process works."""

@@ -172,10 +172,15 @@ def _table(name: str, values: Mapping[str, Any]) -> str:
     return "\n".join([f"[{name}]", *lines, ""])
 
 
+def bare_environment() -> dict[str, str]:
+    """The environment of a process that knows our modules and no hub."""
+    own = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
+    return own | {"PYTHONPATH": os.pathsep.join([str(TESTS), str(ROOT)])}
+
+
 def environment(ground: Ground, database_url: str, config: Path, port: int) -> dict[str, str]:
     """The environment of a hub process: nothing of ours but what it needs."""
-    own = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
-    return own | {
+    return bare_environment() | {
         "DATABASE_URL": database_url,
         "REDIS_URL": ground.servers.redis_url,
         "HUB_CONFIG": str(config),
@@ -183,5 +188,4 @@ def environment(ground: Ground, database_url: str, config: Path, port: int) -> d
         "HUB_PORT": str(port),
         "HUB_DATA_DIR": str(ground.path / "data"),
         "HUB_SECRET_KEY": secrets.token_hex(32),
-        "PYTHONPATH": os.pathsep.join([str(TESTS), str(ROOT)]),
     }

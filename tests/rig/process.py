@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import aiohttp
 
@@ -18,7 +19,19 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 STOP_S = 20.0
 
 
-def _die_with_parent() -> None:
+class Handle(Protocol):
+    """What is known of a started process."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    async def wait(self) -> int: ...
+
+
+def die_with_parent() -> None:
     """In the child: a killed runner leaves nothing behind (Linux; elsewhere nothing happens)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -42,22 +55,25 @@ class Process:
         self.env = dict(env)
         self.log = log
         self.speaks = speaks
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Handle | None = None
 
     async def start(self, **extra_env: str) -> None:
         """Start it; *extra_env* is for this life only."""
+        self._process = await self._begin(self.env | extra_env)
+
+    async def _begin(self, env: Mapping[str, str]) -> Handle:
         with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",
                 "-m",
                 *self.module,
-                env=self.env | extra_env,
+                env=env,
                 stdin=asyncio.subprocess.PIPE if self.speaks else asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE if self.speaks else log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
                 limit=1 << 26,
             )
 
@@ -112,15 +128,19 @@ class Process:
         Raises:
             RuntimeError: it ended instead.
         """
-        assert self._process is not None
+        await self.tell(line)
+        return await self.hear(seconds)
+
+    async def tell(self, line: str) -> None:
+        """Send *line*."""
+        assert isinstance(self._process, asyncio.subprocess.Process)
         assert self._process.stdin is not None
         self._process.stdin.write(line.encode() + b"\n")
         await self._process.stdin.drain()
-        return await self.hear(seconds)
 
     async def hear(self, seconds: float = 30.0) -> str:
         """The next line that it prints."""
-        assert self._process is not None
+        assert isinstance(self._process, asyncio.subprocess.Process)
         assert self._process.stdout is not None
         async with asyncio.timeout(seconds):
             line = await self._process.stdout.readline()
