@@ -1,11 +1,9 @@
 """Hostile mails through the normalizer: nothing raises, nothing takes long, everything can be stored."""
 
-import importlib.util
 import resource
 import time
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 import msgspec
 import pytest
@@ -13,20 +11,10 @@ import pytest
 from hub.children import Parsers
 from hub.model import Message, Result, public_json
 from tests.mailkit import account, event, results
-
-
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-shared = load(Path(__file__).parent / "shared_material.py")
+from tests.support import shared_material as shared
 
 SECONDS = 2.0
+"""Of this process's own time: what another one takes of the machine is not the input's fault."""
 HEAD = b"From: a@b.example\r\nTo: c@d.example\r\nSubject: bomb\r\nMessage-ID: <x@y>\r\n"
 HTML = HEAD + b"Content-Type: text/html\r\n\r\n"
 BOUNCE = b"Return-Path: <>\r\n" + HEAD + b"\r\n"
@@ -35,9 +23,9 @@ MIXED = HEAD + b'Content-Type: multipart/mixed; boundary="a"\r\n\r\n'
 
 def checked(raw: bytes) -> list[Result]:
     """What *raw* means, after a look at time and at every string of it."""
-    began = time.perf_counter()
+    began = time.process_time()
     found = results(raw)
-    took = time.perf_counter() - began
+    took = time.process_time() - began
     assert found
     assert took < SECONDS
     for one in found:

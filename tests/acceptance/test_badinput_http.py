@@ -2,24 +2,20 @@
 
 import asyncio
 import base64
-import importlib.util
 import json
-import os
 import re
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.apikit import Api, Client, api
+from tests.support import shared_material as shared
 from tests.webkit import Stage, running, stage
 
-ROOT = Path(__file__).resolve().parents[2]
-SHARED = Path(os.environ.get("HUB_SHARED") or ROOT.parent / "shared") / "corpora" / "badinput"
-needs_corpus = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="no corpora/badinput: set HUB_SHARED to the folder that holds it"
-)
+FOLDER = "corpora/badinput"
+CORPUS = shared.SHARED / FOLDER
+needs_corpus = shared.needs(FOLDER)
 NOTHING_NEEDED = ("/restore", "/test", "/typing")
 """Ends of paths that an empty object is a body for."""
 SECONDS = 2.0
@@ -61,7 +57,7 @@ SMUGGLED = {
 def raw_cases() -> list[Any]:
     """The corpus's requests, led to an account that exists, and our own."""
     cases = [pytest.param(data, id=name) for name, data in SMUGGLED.items()]
-    index = SHARED / "authored" / "http_raw.share.json"
+    index = CORPUS / "authored" / "http_raw.share.json"
     if index.exists():
         for case in json.loads(index.read_text(encoding="utf-8")):
             data = base64.b64decode(case["b64"]).replace(b"/in/x", b"/in/echo/shop")
@@ -131,7 +127,7 @@ async def fast(made: Stage, data: bytes) -> int:
 @needs_corpus
 async def test_any_content_type_is_a_body_like_another() -> None:
     """Intake looks at bytes only."""
-    index = SHARED / "authored" / "content_types.share.json"
+    index = CORPUS / "authored" / "content_types.share.json"
     async with stage(running("shop")) as made:
         for case in json.loads(index.read_text(encoding="utf-8")):
             assert (
@@ -143,7 +139,7 @@ async def test_any_content_type_is_a_body_like_another() -> None:
 async def test_no_json_breaks_intake() -> None:
     """Every file of the JSON test suite, as a body."""
     async with stage(running("shop")) as made:
-        for path in sorted((SHARED / "jsontestsuite").glob("*.json")):
+        for path in sorted((CORPUS / "jsontestsuite").glob("*.json")):
             if path.name != "index.json":
                 data = intake_request(path.read_bytes(), "application/json")
                 assert await fast(made, data) < 500, path.name
@@ -170,7 +166,7 @@ async def test_no_json_breaks_the_api(database_url: str) -> None:
     async with api(database_url) as made:
         client, routes = await targets(made)
         assert routes
-        for path in sorted((SHARED / "jsontestsuite").glob("*.json")):
+        for path in sorted((CORPUS / "jsontestsuite").glob("*.json")):
             if path.name == "index.json":
                 continue
             for method, target in routes:
@@ -198,7 +194,7 @@ async def test_other_content_types_are_refused_by_the_api(database_url: str) -> 
     """415, before the body is looked at."""
     async with api(database_url) as made:
         client, routes = await targets(made)
-        cases = json.loads((SHARED / "authored" / "content_types.share.json").read_text("utf-8"))
+        cases = json.loads((CORPUS / "authored" / "content_types.share.json").read_text("utf-8"))
         for case in cases:
             for method, target in routes:
                 headers = {"Content-Type": case["content_type"]}
@@ -209,7 +205,7 @@ async def test_other_content_types_are_refused_by_the_api(database_url: str) -> 
 @needs_corpus
 async def test_naughty_strings_are_text_like_other_text(database_url: str) -> None:
     """Each goes in as it is and comes out as it is (but for what cannot be kept), or is refused."""
-    strings = json.loads((SHARED / "blns" / "blns.share.json").read_text("utf-8"))
+    strings = json.loads((CORPUS / "blns" / "blns.share.json").read_text("utf-8"))
     chosen = [one if isinstance(one, str) else next(iter(one.values())) for one in strings]
     async with api(database_url) as made:
         client, routes = await targets(made)
@@ -234,14 +230,3 @@ async def test_depth_and_size_have_limits(database_url: str) -> None:
         large = json.dumps({"text": "x" * (1 << 20)}).encode()
         assert (await client.call("POST", path, large)).status == 413
         assert (await client.call("POST", path, b'{"text":"a","text":"b"}')).status == 400
-
-
-def test_the_loader_of_shared_material_is_the_same() -> None:
-    """This file reads the corpus from the place that the other acceptance tests use."""
-    place = Path(__file__).parent / "shared_material.py"
-    spec = importlib.util.spec_from_file_location("shared_material", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert module.SHARED / "corpora" / "badinput" == SHARED

@@ -1,12 +1,9 @@
 """Hostile bytes at the door of OneBot, bare, signed, as frames, and as what people write."""
 
-import importlib.util
 import json
 import time
 from base64 import b64decode
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -15,25 +12,15 @@ import pytest
 from hub.errors import NotAuthentic, NotRecognised
 from hub.model import Result, public_json
 from hub.testing import ChannelKit, Workbench, post
+from tests.conformance import kit_onebot
+from tests.support import shared_material as shared
 
-
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-HERE = Path(__file__).parent
-shared = load(HERE / "shared_material.py")
-kit_onebot = load(HERE.parent / "conformance" / "kit_onebot.py")
 KIT: ChannelKit = kit_onebot.KIT
 
 FOLDER = "corpora/badinput"
 CORPUS = shared.SHARED / FOLDER
 SECONDS = 2.0
+"""Of this process's own time: what another one takes of the machine is not the input's fault."""
 LOST = "\ud800"
 
 pytestmark = shared.needs(FOLDER)
@@ -75,20 +62,20 @@ async def test_genuine_bytes_are_shown(body: bytes) -> None:
     """Signed, or as a frame: kept and visible, never an exception."""
     assert KIT.channel.adapter is not None
     assert KIT.event is not None
-    started = time.monotonic()
+    started = time.process_time()
     shown(list(KIT.channel.normalize(KIT.event(body), KIT.account)))
     if body:
         adapter = KIT.channel.adapter(KIT.account, Workbench().tools)
         intake = await adapter.accept(kit_onebot.sealed(body))
         assert intake.response.body == b""
         assert len(intake.events) == 1
-    assert time.monotonic() - started < SECONDS
+    assert time.process_time() - started < SECONDS
 
 
 def test_whatever_people_write_is_shown() -> None:
     """As an array, as a string, as the data of every segment, and as their own names."""
     assert KIT.event is not None
-    started = time.monotonic()
+    started = time.process_time()
     base = json.loads(kit_onebot.message(1))
     kinds = ("text", "at", "face", "image", "file", "location", "json", "reply", "share", "mface")
     for line in naughty():
@@ -111,7 +98,7 @@ def test_whatever_people_write_is_shown() -> None:
         for content in (line, [{"type": "text", "data": {"text": line}}], segments):
             body = json.dumps(base | {"message": content, "sender": sender}).encode()
             shown(list(KIT.channel.normalize(KIT.event(body), KIT.account)))
-    assert time.monotonic() - started < 20 * SECONDS
+    assert time.process_time() - started < 20 * SECONDS
 
 
 @pytest.mark.parametrize("name", ["message", "sender", "user_id", "group_id", "time", "message_id"])

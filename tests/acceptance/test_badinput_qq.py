@@ -1,10 +1,7 @@
 """Hostile bytes at the door of the QQ bot: bare, signed, and as frames of the gateway."""
 
-import importlib.util
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -15,23 +12,13 @@ from hub.errors import NotAuthentic, NotRecognised
 from hub.model import Result, public_json
 from hub.testing import Workbench
 from normalizers._qq_event import event_of
+from tests.conformance import kit_qq as kit
+from tests.support import shared_material as shared
 
-
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-HERE = Path(__file__).parent
-shared = load(HERE / "shared_material.py")
-kit = load(HERE.parent / "conformance" / "kit_qq.py")
 FOLDER = "corpora/badinput"
 CORPUS = shared.SHARED / FOLDER
 SECONDS = 2.0
+"""Of this process's own time: what another one takes of the machine is not the input's fault."""
 
 pytestmark = shared.needs(FOLDER)
 
@@ -72,7 +59,7 @@ def shown(body: bytes) -> list[Result]:
 @pytest.mark.parametrize("body", bodies())
 async def test_any_json_is_refused_or_shown(body: bytes) -> None:
     """Unsigned it brings nothing; signed it is an event that can be read; never an exception."""
-    began = time.monotonic()
+    began = time.process_time()
     bare = kit.post(kit.PATH, "", body, x_bot_appid=kit.APP_ID)
     intake = await taken(bare)
     assert intake is None or not intake.events
@@ -81,7 +68,7 @@ async def test_any_json_is_refused_or_shown(body: bytes) -> None:
         for event in intake.events if intake else ():
             assert shown(event.body)
         assert shown(signed)
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
 
 
 def test_whatever_people_write_is_kept() -> None:

@@ -1,11 +1,8 @@
 """Hostile bytes at the door of an official account, bare and inside a genuine envelope."""
 
-import importlib.util
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,24 +17,13 @@ from hub.errors import ConfigError, NotAuthentic, NotRecognised
 from hub.model import Secret, public_json
 from hub.settings import read_table
 from hub.testing import Workbench, post
-
-
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-HERE = Path(__file__).parent
-shared = load(HERE / "shared_material.py")
-kit = load(HERE.parent / "conformance" / "kit_wechat.py")
+from tests.conformance import kit_wechat as kit
+from tests.support import shared_material as shared
 
 FOLDER = "corpora/badinput"
 CORPUS = shared.SHARED / FOLDER
 SECONDS = 2.0
+"""Of this process's own time: what another one takes of the machine is not the input's fault."""
 
 pytestmark = shared.needs(FOLDER)
 
@@ -101,28 +87,28 @@ def kinds(intake: Intake, mode: str) -> set[str]:
 @pytest.mark.parametrize("bad", [*bodies()], ids=lambda bad: bad.name)
 async def test_bare_bytes_never_pass_as_encrypted(bad: Bad, mode: str) -> None:
     """Without a signature over the encrypted part nothing gets in."""
-    started = time.monotonic()
+    started = time.process_time()
     assert await taken(bare(bad, mode), mode) is None
-    assert time.monotonic() - started < SECONDS
+    assert time.process_time() - started < SECONDS
 
 
 @pytest.mark.parametrize("bad", [*bodies()], ids=lambda bad: bad.name)
 async def test_signed_bytes_in_plain_mode_are_shown(bad: Bad) -> None:
     """In plain mode the account's own rule makes them authentic: kept, and shown as what they are."""
-    started = time.monotonic()
+    started = time.process_time()
     intake = await taken(bare(bad, "plain"), "plain")
     if 0 < len(bad.body) <= 64 * 1024:
         assert intake is not None
         assert kinds(intake, "plain") <= {"unsupported", "text"}
     else:
         assert intake is None
-    assert time.monotonic() - started < SECONDS
+    assert time.process_time() - started < SECONDS
 
 
 @pytest.mark.parametrize("bad", [*bodies()], ids=lambda bad: bad.name)
 async def test_sealed_bytes_are_kept_and_shown(bad: Bad) -> None:
     """Inside a genuine envelope any bytes are an event, and the normalizer shows them."""
-    started = time.monotonic()
+    started = time.process_time()
     intake = await taken(kit.sealed(bad.body), "safe")
     if len(bad.body) < 40 * 1024:
         assert intake is not None
@@ -130,7 +116,7 @@ async def test_sealed_bytes_are_kept_and_shown(bad: Bad) -> None:
         assert bad.body == event.body
         assert intake.response.body == b"success"
         assert kinds(intake, "safe") <= {"unsupported", "text"}
-    assert time.monotonic() - started < SECONDS
+    assert time.process_time() - started < SECONDS
 
 
 # --- the table of signature cases -------------------------------------------------------------------

@@ -1,11 +1,8 @@
 """Hostile bytes at the doors of enterprise WeChat, bare, sealed, and as pulled items."""
 
 import hashlib
-import importlib.util
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -15,27 +12,15 @@ from hub.channel import Intake, IntakeRequest
 from hub.errors import NotAuthentic, NotRecognised
 from hub.model import Result, public_json
 from hub.testing import ChannelKit, Workbench, post
+from tests.conformance import kit_wechat_kefu, kit_wecom
+from tests.support import shared_material as shared
 
-
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-HERE = Path(__file__).parent
-shared = load(HERE / "shared_material.py")
-KITS: dict[str, Any] = {
-    name: load(HERE.parent / "conformance" / f"kit_{name}.py").KIT
-    for name in ("wecom", "wechat_kefu")
-}
+KITS: dict[str, ChannelKit] = {"wecom": kit_wecom.KIT, "wechat_kefu": kit_wechat_kefu.KIT}
 
 FOLDER = "corpora/badinput"
 CORPUS = shared.SHARED / FOLDER
 SECONDS = 2.0
+"""Of this process's own time: what another one takes of the machine is not the input's fault."""
 SEALED_BYTES = 40_000  # an envelope of it stays within what a door takes
 
 pytestmark = shared.needs(FOLDER)
@@ -78,9 +63,9 @@ def shown(results: list[Result]) -> None:
 async def test_bare_bytes_never_pass(name: str, body: bytes) -> None:
     """Under the query of a genuine push: nothing that is not sealed gets in."""
     kit = KITS[name]
-    started = time.monotonic()
+    started = time.process_time()
     assert await taken(kit, post(f"/in/{name}/shop", kit.sample(1).query, body)) is None
-    assert time.monotonic() - started < SECONDS
+    assert time.process_time() - started < SECONDS
 
 
 @pytest.mark.parametrize("name", KITS)
@@ -88,22 +73,22 @@ async def test_bare_bytes_never_pass(name: str, body: bytes) -> None:
 async def test_sealed_bytes_are_shown(name: str, body: bytes) -> None:
     """Genuine, whatever it is: stored and visible, never an exception."""
     kit = KITS[name]
-    started = time.monotonic()
+    started = time.process_time()
     if not body[:SEALED_BYTES]:
         return
     intake = await taken(kit, kit.sealed(body[:SEALED_BYTES]))
     assert intake is not None
     for event in intake.events:
         shown(list(kit.channel.normalize(event, kit.account)))
-    assert time.monotonic() - started < SECONDS
+    assert time.process_time() - started < SECONDS
 
 
 @each()
 async def test_pulled_bytes_are_shown(body: bytes) -> None:
     """An item of customer service is kept and shown, whatever it holds."""
     kit = KITS["wechat_kefu"]
-    started = time.monotonic()
+    started = time.process_time()
     event = kit.event(body)
     assert event.dedupe_key == f"sha256:{hashlib.sha256(body).hexdigest()}"
     shown(list(kit.channel.normalize(event, kit.account)))
-    assert time.monotonic() - started < SECONDS
+    assert time.process_time() - started < SECONDS

@@ -1,19 +1,9 @@
 """The mails that many projects collected: what their sources state is what the hub sees."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 from tests.corpus import __main__ as corpus
-
-_spec = importlib.util.spec_from_file_location(
-    "shared_material", Path(__file__).with_name("shared_material.py")
-)
-assert _spec is not None
-assert _spec.loader is not None
-shared = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(shared)
+from tests.support import shared_material as shared
 
 pytestmark = shared.needs("corpora/email")
 

@@ -5,10 +5,8 @@ The corpus lies beside the repository, or where HUB_SHARED says; without it thes
 
 import asyncio
 import json
-import os
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +14,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from hub.fetch import STRICT, Fetcher, Forbidden, Policy, forbidden_address, forbidden_url
 from hub.guard import is_private_host, policy_for
+from tests.support.shared_material import SHARED
 
-SHARED = Path(os.environ.get("HUB_SHARED") or Path(__file__).parents[3] / "shared")
 CORPUS = SHARED / "corpora/badinput/authored"
 PLAIN = Policy(allow_http=True)
 """Public addresses, but http too: the corpus speaks http, and must not be refused for that alone."""

@@ -1,9 +1,7 @@
 """Every case of the shared helpdesk vectors gives its stated outcome, where they are at hand."""
 
-import importlib.util
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,14 +21,7 @@ from outbound.helpdesks.chatwoot import ChatwootSettings
 from outbound.helpdesks.django_helpdesk import DjangoHelpdeskSettings
 from outbound.helpdesks.freescout import FreeScoutSettings
 from outbound.helpdesks.zammad import ZammadSettings
-
-_spec = importlib.util.spec_from_file_location(
-    "shared_material", Path(__file__).with_name("shared_material.py")
-)
-assert _spec is not None
-assert _spec.loader is not None
-shared = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(shared)
+from tests.support import shared_material as shared
 
 FOLDER = "vectors/helpdesks"
 INDEX = f"{FOLDER}/index.json"

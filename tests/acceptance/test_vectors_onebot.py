@@ -2,9 +2,7 @@
 
 import hashlib
 import hmac
-import importlib.util
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,14 +16,7 @@ from hub.testing import Workbench, post
 from normalizers._onebot_segments import escape_text, segments_of
 from outbound.onebot import OneBotSender
 from sandbox.onebot.wire import cq_string, message_number
-
-_spec = importlib.util.spec_from_file_location(
-    "shared_material", Path(__file__).with_name("shared_material.py")
-)
-assert _spec is not None
-assert _spec.loader is not None
-shared = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(shared)
+from tests.support import shared_material as shared
 
 FOLDER = "vectors/qq_sms"
 INDEX = f"{FOLDER}/index.json"

@@ -1,9 +1,7 @@
 """Published vectors and payloads of the QQ bot, where they are at hand."""
 
-import importlib.util
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,14 +17,7 @@ from normalizers._qq_contents import scene_entry
 from normalizers._qq_event import event_of
 from outbound.qq import QqApi, QqSender
 from sandbox.qq.gateway import shard_of
-
-_spec = importlib.util.spec_from_file_location(
-    "shared_material", Path(__file__).with_name("shared_material.py")
-)
-assert _spec is not None
-assert _spec.loader is not None
-shared = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(shared)
+from tests.support import shared_material as shared
 
 FOLDER = "vectors/qq_sms"
 INDEX = f"{FOLDER}/index.json"

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import importlib.util
 import json
 import re
 import tomllib
@@ -36,14 +35,7 @@ from outbound._tc3 import signature as tc3
 from outbound.sms_aliyun import judge as aliyun_judge
 from outbound.sms_tencent import error_of
 from outbound.sms_tencent import judge as tencent_judge
-
-_spec = importlib.util.spec_from_file_location(
-    "shared_material", Path(__file__).with_name("shared_material.py")
-)
-assert _spec is not None
-assert _spec.loader is not None
-shared = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(shared)
+from tests.support import shared_material as shared
 
 FOLDER = "vectors/qq_sms"
 INDEX = f"{FOLDER}/index.json"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.shared_material import ROOT
 from tests.vectors import calls, crypto, inbound, outbound
-from tests.vectors.material import CHECKS, FOLDER, ROOT, Vector, outcome, vectors
+from tests.vectors.material import CHECKS, FOLDER, Vector, outcome, vectors
 
 MODULES = (calls, crypto, inbound, outbound)  # each registers its checks
 

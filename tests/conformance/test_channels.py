@@ -1,6 +1,6 @@
 """Every installed channel passes the conformance kit."""
 
-import importlib.util
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -13,15 +13,9 @@ FOLDER = Path(__file__).parent
 
 
 def _module(key: str) -> ModuleType | None:
-    path = FOLDER / f"kit_{key}.py"
-    if not path.exists():
+    if not (FOLDER / f"kit_{key}.py").exists():
         return None
-    spec = importlib.util.spec_from_file_location(f"conformance_kit_{key}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return import_module(f"tests.conformance.kit_{key}")
 
 
 @pytest.fixture(scope="module", params=sorted(channels()))

@@ -1,10 +1,8 @@
 """Negative controls: a channel with a fault fails the check that is there for it."""
 
-import importlib.util
 import itertools
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,14 +14,9 @@ from hub.errors import NotAuthentic, NotRecognised, Rejected, SendError
 from hub.model import Allowance, Draft, InboundEvent, Message, Receipt, Reply, Result
 from hub.testing import ChannelKit, checks
 from outbound.wechat import WeChatSender
+from tests.conformance import kit_wechat
 
-_path = Path(__file__).with_name("kit_wechat.py")
-_spec = importlib.util.spec_from_file_location("kit_wechat_for_controls", _path)
-assert _spec is not None
-assert _spec.loader is not None
-_module = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_module)
-KIT: ChannelKit = _module.KIT
+KIT: ChannelKit = kit_wechat.KIT
 CHECKS = {check.__name__: check for check in checks()}
 
 

@@ -1,20 +1,18 @@
 """``python -m tests.corpus``: passed and total by source, and every miss with what was wanted."""
 
 import argparse
-import os
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from hub.model import Message
 from tests.corpus.stated import Entry, Said, read, stated
+from tests.support.shared_material import SHARED
 
-ROOT = Path(__file__).resolve().parents[2]
-CORPUS = Path(os.environ.get("HUB_SHARED") or ROOT.parent / "shared") / "corpora" / "email"
+CORPUS = SHARED / "corpora" / "email"
 ROLES = ("mail", "mbox", "headers", "reply-text", "reply-html", "signature-text", "tnef")
 SLOW_S = 2.0
 

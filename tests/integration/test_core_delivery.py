@@ -255,9 +255,9 @@ async def test_whoever_is_stopped_gives_its_lanes_back(
             stall = False
             started = time.monotonic()
             async with background(Deliverer(core).run()):
-                await eventually(lambda: {"stalls", "14"} <= set(desk.messages[-16:]), 5.0)
+                await eventually(lambda: {"stalls", "14"} <= set(desk.messages[-16:]), 15.0)
                 await eventually(lambda: Lane.filter(lease_until__lt=_long_ago(), handled__gt=0))
-            assert time.monotonic() - started < 5
+            assert time.monotonic() - started < 20  # well before the lease of 30 s ends
             bobs = [text for text in desk.messages if text != "stalls"]
             assert bobs == [str(n) for n in range(15)]
 

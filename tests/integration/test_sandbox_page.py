@@ -7,7 +7,6 @@ over loopback.
 import asyncio
 import itertools
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -32,6 +31,7 @@ from sandbox.mail import MailPair
 from sandbox.wechat import WeChatSimulator
 from sandbox.wechat import messages as actions
 from sandbox.wechat.app import WeChatApp
+from tests.support.shared_material import SHARED
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
@@ -46,7 +46,6 @@ FLAGS = (
     "--disable-dev-shm-usage",
     "--remote-debugging-port=0",
 )
-SHARED = Path(os.environ.get("HUB_SHARED") or Path(__file__).resolve().parents[3] / "shared")
 OWN_PAYLOADS = (
     "<script>window.ran=1</script>",
     '<img src=x onerror="window.ran=1">',

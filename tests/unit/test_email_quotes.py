@@ -146,6 +146,6 @@ def test_nothing_is_lost(text: str) -> None:
 )  # fmt: skip
 def test_hostile_lines_take_no_time(line: str) -> None:
     """Patterns do not explode."""
-    began = time.perf_counter()
+    began = time.process_time()
     split_reply("\n".join([line] * (200_000 // len(line))))
-    assert time.perf_counter() - began < 1.5
+    assert time.process_time() - began < 1.5

@@ -141,10 +141,12 @@ def test_the_first_run_makes_the_environment(checkout: Path, run: Run) -> None:
 def test_the_second_run_does_nothing(run: Run) -> None:
     """In well under a second the command runs."""
     run()
-    started = time.monotonic()
-    outcome = run()
-    assert outcome.stderr == ""
-    assert time.monotonic() - started < 1
+    took = []
+    for _ in range(3):  # a busy machine may stand still once
+        started = time.monotonic()
+        assert run().stderr == ""
+        took.append(time.monotonic() - started)
+    assert min(took) < 1
 
 
 def test_the_exit_status_is_the_commands(run: Run) -> None:

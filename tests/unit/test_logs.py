@@ -3,9 +3,7 @@
 import io
 import json
 import logging
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +12,7 @@ import structlog
 from hub.logs import configure, safe
 from hub.model import Secret
 from hub.redact import mask, redact
-
-SHARED = Path(os.environ.get("HUB_SHARED") or Path(__file__).parents[3] / "shared")
+from tests.support.shared_material import SHARED
 
 
 @pytest.fixture

@@ -46,9 +46,9 @@ def test_explaining_says_why_each_rule_let_it_pass() -> None:
 def test_a_pattern_cannot_stall_the_hub() -> None:
     """A pattern that is exponential elsewhere runs in linear time on RE2."""
     router = Router([Route(queue="a", text="(a+)+$")], "inbox")
-    started = time.monotonic()
+    started = time.process_time()
     router.choose(facts("a" * 50_000 + "b"))
-    assert time.monotonic() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 MONDAY_NOON = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)

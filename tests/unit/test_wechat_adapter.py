@@ -1,8 +1,6 @@
 """An official account's door: modes, hostile requests, speed."""
 
-import importlib.util
 import time
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,13 +13,7 @@ from hub.errors import ConfigError, NotAuthentic, NotRecognised
 from hub.model import Secret
 from hub.settings import read_table
 from hub.testing import Workbench, post
-
-_path = Path(__file__).parents[1] / "conformance" / "kit_wechat.py"
-_spec = importlib.util.spec_from_file_location("kit_wechat", _path)
-assert _spec is not None
-assert _spec.loader is not None
-kit = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(kit)
+from tests.conformance import kit_wechat as kit
 
 
 def adapter(**changes: Any) -> WeChatAdapter:

@@ -1,7 +1,5 @@
 """An app's door: the encrypted echo, hostile requests, keys of repeats; wechatpy as a peer."""
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -14,13 +12,7 @@ from hub.channel import Account
 from hub.errors import ConfigError, NotAuthentic, NotRecognised
 from hub.settings import read_table
 from hub.testing import Workbench
-
-_path = Path(__file__).parents[1] / "conformance" / "kit_wecom.py"
-_spec = importlib.util.spec_from_file_location("kit_wecom", _path)
-assert _spec is not None
-assert _spec.loader is not None
-kit = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(kit)
+from tests.conformance import kit_wecom as kit
 
 
 def adapter(**changes: Any) -> WeComAdapter:

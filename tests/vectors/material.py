@@ -2,13 +2,12 @@
 
 import inspect
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
-SHARED = Path(os.environ.get("HUB_SHARED") or ROOT.parent / "shared")
+from tests.support.shared_material import SHARED
+
 FOLDER = SHARED / "vectors" / "wechat"
 
 Check = Callable[["Vector"], Any]

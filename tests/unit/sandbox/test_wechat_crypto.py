@@ -1,9 +1,7 @@
 """The simulator's cryptography, judged by wechatpy and by published vectors."""
 
 import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,20 +9,14 @@ from wechatpy.crypto import WeChatCrypto
 
 from sandbox.wechat import BadEnvelope, Envelope, new_aes_key, new_token, signature_of
 from sandbox.wechat.wire import parse
+from tests.support.shared_material import SHARED
 
 APP_ID = "wx5823bf96d3bd56c7"
 
 
-def vectors_folder() -> Path | None:
-    """Published vectors lie outside the repository: ``HUB_SHARED``, or ``shared`` beside it."""
-    beside = Path(__file__).resolve().parents[4] / "shared"
-    folder = Path(os.environ.get("HUB_SHARED") or beside) / "vectors" / "wechat"
-    return folder if folder.is_dir() else None
-
-
 def vectors(*kinds: str) -> Iterator[Any]:
-    folder = vectors_folder()
-    if folder is None:
+    folder = SHARED / "vectors" / "wechat"
+    if not folder.is_dir():
         yield pytest.param(None, marks=pytest.mark.skip(reason="no vectors/wechat: set HUB_SHARED"))
         return
     for entry in json.loads((folder / "index.json").read_text(encoding="utf-8"))["entries"]:
