@@ -1,7 +1,14 @@
 """Faults that a test can switch on: what really happens to calls between two machines."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
+
+from aiohttp import web
+
+from sandbox.http import Act, cut
+from sandbox.journal import Journal
 
 FaultKind = Literal["drop_request", "drop_answer", "bad_gateway", "late", "slow", "errcode", "die"]
 """
@@ -71,3 +78,50 @@ class FaultBox:
             del self._faults[index]
         else:
             self._faults[index] = replace(fault, count=fault.count - 1)
+
+
+async def answered(
+    request: web.Request,
+    act: Act,
+    *,
+    faults: FaultBox,
+    journal: Journal,
+    refuse: Callable[[Fault], web.Response],
+    die: Callable[[], Awaitable[None]] | None = None,
+) -> web.Response:
+    """What *act* answers to a call, or what the fault that is switched on for it makes of that.
+
+    *refuse* gives the platform's error for an ``errcode``; *die* ends the simulator, where it can.
+    """
+    fault = faults.take(request.path)
+    if fault is None:
+        return await act(request)
+    code = (fault.error or fault.code) if fault.kind == "errcode" else None
+    journal.write("fault", fault=fault.kind, path=request.path, code=code)
+    if fault.kind == "drop_request":
+        cut(request)
+        return web.Response(status=500)
+    if fault.kind == "errcode":
+        return refuse(fault)
+    if fault.kind == "slow":
+        await asyncio.sleep(fault.seconds)
+    return await _spoilt(request, fault, await act(request), die)
+
+
+async def _spoilt(
+    request: web.Request,
+    fault: Fault,
+    response: web.Response,
+    die: Callable[[], Awaitable[None]] | None,
+) -> web.Response:
+    """What comes back of an answer after the platform has acted."""
+    if fault.kind == "bad_gateway":
+        text = "<html><h1>502 Bad Gateway</h1></html>"
+        return web.Response(status=502, text=text, content_type="text/html")
+    if fault.kind == "late":
+        await asyncio.sleep(fault.seconds)
+    if fault.kind in ("drop_answer", "die"):
+        cut(request)
+    if fault.kind == "die" and die is not None:
+        await die()
+    return response

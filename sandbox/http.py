@@ -15,6 +15,7 @@ QUIET_PORTS = (20000, 32768)
 """Below those of Linux (from 32768) and of macOS (from 49152) that last as long as a connection."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Act = Callable[[web.Request], Awaitable[web.Response]]
 
 
 async def read_limited(stream: aiohttp.StreamReader, limit: int) -> bytes:

@@ -11,8 +11,8 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from sandbox.faults import Fault, FaultBox, FaultKind
-from sandbox.http import Handler, cut, only_loopback, read_limited, serve
+from sandbox.faults import Fault, FaultBox, FaultKind, answered
+from sandbox.http import Act, Handler, only_loopback, read_limited, serve
 from sandbox.journal import Clock, Journal
 from sandbox.phones import Bubble, Screens
 from sandbox.phones.bubbles import Author
@@ -144,47 +144,25 @@ class SmsPlatform:
 
     # -- its API -------------------------------------------------------------------------------------
 
-    def call(self, act: Callable[[web.Request], Awaitable[web.Response]]) -> Handler:
+    def call(self, act: Act) -> Handler:
         """*act* as a handler, with the faults that are switched on."""
 
-        async def handler(request: web.Request) -> web.StreamResponse:
-            fault = self.faults.take(request.path)
-            early = await self._before(request, fault)
-            if early is not None:
-                return early
+        async def say(request: web.Request) -> web.Response:
             try:
-                response = await act(request)
+                return await act(request)
             except Refusal as refusal:
                 self.journal.write("refused", path=request.path, code=refusal.code)
-                response = self.refused(refusal)
-            return await self._after(request, fault, response)
+                return self.refused(refusal)
+
+        async def handler(request: web.Request) -> web.StreamResponse:
+            return await answered(
+                request, say, faults=self.faults, journal=self.journal, refuse=self._switched_on
+            )
 
         return handler
 
-    async def _before(self, request: web.Request, fault: Fault | None) -> web.Response | None:
-        if fault is None:
-            return None
-        self.journal.write("fault", fault=fault.kind, path=request.path)
-        if fault.kind == "drop_request":
-            cut(request)
-            return web.Response(status=500)
-        if fault.kind == "errcode":
-            return self.refused(Refusal(fault.error or fault.code, "a fault that was switched on"))
-        if fault.kind == "slow":
-            await asyncio.sleep(fault.seconds)
-        return None
-
-    async def _after(
-        self, request: web.Request, fault: Fault | None, response: web.Response
-    ) -> web.Response:
-        kind = fault.kind if fault else None
-        if kind == "bad_gateway":
-            return web.Response(status=502, text="<html>502</html>", content_type="text/html")
-        if kind == "late" and fault is not None:
-            await asyncio.sleep(fault.seconds)
-        if kind in ("drop_answer", "die"):
-            cut(request)
-        return response
+    def _switched_on(self, fault: Fault) -> web.Response:
+        return self.refused(Refusal(fault.error or fault.code, "a fault that was switched on"))
 
     # -- its callbacks -------------------------------------------------------------------------------
 

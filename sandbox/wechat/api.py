@@ -4,7 +4,6 @@ Errors come in HTTP 200 as ``{"errcode", "errmsg"}``, with the platform's own
 codes; every third JSON answer is labelled text/plain, as happens there.
 """
 
-import asyncio
 import itertools
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,8 +11,8 @@ from typing import Any
 
 from aiohttp import BodyPartReader, web
 
-from sandbox.faults import Fault, FaultBox
-from sandbox.http import Handler, cut
+from sandbox.faults import Fault, FaultBox, answered
+from sandbox.http import Handler
 from sandbox.journal import Clock, Journal
 from sandbox.wechat.customers import Customer, Customers
 from sandbox.wechat.errors import PlatformError
@@ -97,52 +96,23 @@ class PlatformApi:
         *,
         with_token: bool = True,
     ) -> Handler:
+        async def say(request: web.Request) -> web.Response:
+            return await self._act(request, act, with_token)
+
         async def handler(request: web.Request) -> web.StreamResponse:
-            fault = self._faults.take(request.path)
-            early = await self._before(request, fault)
-            if early is not None:
-                return early
-            response = await self._act(request, act, with_token)
-            return await self._after(request, fault, response)
+            return await answered(
+                request,
+                say,
+                faults=self._faults,
+                journal=self._journal,
+                refuse=self._refuse,
+                die=self._die,
+            )
 
         return handler
 
-    async def _before(self, request: web.Request, fault: Fault | None) -> web.Response | None:
-        """Faults that keep the platform from acting."""
-        if fault is None:
-            return None
-        self._journal.write(
-            "fault",
-            fault=fault.kind,
-            path=request.path,
-            code=fault.code if fault.kind == "errcode" else None,
-        )
-        if fault.kind == "drop_request":
-            cut(request)
-            return web.Response(status=500)
-        if fault.kind == "errcode":
-            return self._json(PlatformError(fault.code).answer(self._clock()))
-        if fault.kind == "slow":
-            await asyncio.sleep(fault.seconds)
-        return None
-
-    async def _after(
-        self, request: web.Request, fault: Fault | None, response: web.Response
-    ) -> web.Response:
-        """Faults that lose the answer of what was done."""
-        kind = fault.kind if fault else None
-        if kind == "bad_gateway":
-            return web.Response(
-                status=502, text="<html><h1>502 Bad Gateway</h1></html>", content_type="text/html"
-            )
-        if kind == "late" and fault is not None:
-            await asyncio.sleep(fault.seconds)
-        if kind == "drop_answer":
-            cut(request)
-        if kind == "die":
-            cut(request)
-            await self._die()
-        return response
+    def _refuse(self, fault: Fault) -> web.Response:
+        return self._json(PlatformError(fault.code).answer(self._clock()))
 
     async def _act(
         self,

@@ -1,14 +1,13 @@
 """How a call to enterprise WeChat runs: faults, the token, and errors inside HTTP 200."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import BodyPartReader, web
 
-from sandbox.faults import Fault, FaultBox
-from sandbox.http import Handler, cut
+from sandbox.faults import Fault, FaultBox, answered
+from sandbox.http import Handler
 from sandbox.journal import Clock, Journal
 from sandbox.wechat.media import Media, MediaStore
 from sandbox.wechat.sending import read_request
@@ -70,42 +69,15 @@ class Calls:
     def call(self, act: Act, *, with_token: bool = True) -> Handler:
         """*act* as a handler: with the faults that are switched on, and only for good tokens."""
 
+        async def say(request: web.Request) -> web.Response:
+            return await self._act(request, act, with_token)
+
         async def handler(request: web.Request) -> web.StreamResponse:
-            fault = self._faults.take(request.path)
-            early = await self._before(request, fault)
-            if early is not None:
-                return early
-            response = await self._act(request, act, with_token)
-            return await self._after(request, fault, response)
+            return await answered(
+                request, say, faults=self._faults, journal=self._journal, refuse=_refuse
+            )
 
         return handler
-
-    async def _before(self, request: web.Request, fault: Fault | None) -> web.Response | None:
-        """Faults that keep the platform from acting."""
-        if fault is None:
-            return None
-        self._journal.write("fault", fault=fault.kind, path=request.path)
-        if fault.kind == "drop_request":
-            cut(request)
-            return web.Response(status=500)
-        if fault.kind == "errcode":
-            return _json(answer_of(PlatformError(fault.code)))
-        if fault.kind == "slow":
-            await asyncio.sleep(fault.seconds)
-        return None
-
-    async def _after(
-        self, request: web.Request, fault: Fault | None, response: web.Response
-    ) -> web.Response:
-        """Faults that lose the answer of what was done."""
-        kind = fault.kind if fault else None
-        if kind == "bad_gateway":
-            return web.Response(status=502, text="<html>502</html>", content_type="text/html")
-        if kind == "late" and fault is not None:
-            await asyncio.sleep(fault.seconds)
-        if kind in ("drop_answer", "die"):
-            cut(request)
-        return response
 
     async def _act(self, request: web.Request, act: Act, with_token: bool) -> web.Response:
         try:
@@ -168,6 +140,10 @@ def required(content: Mapping[str, Any], name: str, most_bytes: int | None = Non
     if most_bytes is not None and len(value.encode()) > most_bytes:
         raise PlatformError(40058, f"{name} exceed max length {most_bytes}")
     return value
+
+
+def _refuse(fault: Fault) -> web.Response:
+    return _json(answer_of(PlatformError(fault.code)))
 
 
 def _json(answer: Mapping[str, object]) -> web.Response:
