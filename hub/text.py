@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["at_path", "clean", "partition_of", "single_line", "split_text"]
+__all__ = ["at_path", "clean", "partition_of", "pattern_mistake", "single_line", "split_text"]
 
 _FORBIDDEN = re.compile("[\x00\ud800-\udfff]")
 _NEAT_CUT = re.compile(r"(?:\n|[。！？；.!?;]\s?|\s)(?=\S)")
@@ -21,6 +21,20 @@ def single_line(value: str, limit: int = 200) -> str:
     """*value* on one line, cut to *limit* characters, for subjects, logs and lists."""
     line = " ".join(clean(value).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def pattern_mistake(pattern: str) -> str | None:
+    """Why *pattern* is no regular expression of RE2, in RE2's own words; None: it is one."""
+    import re2  # few processes need it, and it takes its time
+
+    options = re2.Options()
+    options.log_errors = False  # or it writes to standard error by itself
+    try:
+        re2.compile(pattern, options)
+    except re2.error as error:
+        why = error.args[0]
+        return why.decode("utf-8", "replace") if isinstance(why, bytes) else str(why)
+    return None
 
 
 def partition_of(key: str, count: int = 16) -> int:

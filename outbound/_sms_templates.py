@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from hub.errors import NeedsTemplate, Unsupported
 from hub.model import Reply
+from hub.text import pattern_mistake
 from outbound._sms import plain_reply
 
 __all__ = ["Chosen", "SmsTemplate", "TemplateBook", "as_written", "template_mistakes"]
@@ -78,12 +79,11 @@ def template_mistakes(
         key = f"templates.{name}"
         groups: frozenset[str] = frozenset()
         if template.when is not None:
-            try:
-                groups = frozenset(re2.compile(template.when).groupindex)
-            except re2.error as error:
-                wanted = f"wants an RE2 regular expression: {error}"
+            if why := pattern_mistake(template.when):
+                wanted = f"wants an RE2 regular expression: {why}"
                 yield f"{key}.when", f"found {template.when!r}, {wanted}"
                 continue
+            groups = frozenset(re2.compile(template.when).groupindex)
         for param, value in template.params.items():
             if template.text and param not in template.variables:
                 yield f"{key}.params.{param}", "is no variable of its text"

@@ -7,14 +7,14 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from hub.blobs import AttachmentSettings
 from hub.channel import Account, Channel
-from hub.destination import Target
+from hub.destination import Destination, Target
 from hub.errors import ConfigError
 from hub.model import Secret
 from hub.registry import channels, destinations
@@ -30,10 +30,14 @@ from hub.settings.shapes import (
     Settings,
 )
 from hub.telemetry import TelemetrySettings
+from hub.text import pattern_mistake
 
 P = TypeVar("P")
+C = TypeVar("C", AccountCore, DestinationCore)
+K = TypeVar("K", Channel, Destination)
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_NAMES = "a name has a-z, 0-9, - and _, at most 63 of them"
 MIN_INTAKE_SECRET = 16
 """Characters of a path's secret segment where nothing else proves a callback."""
 
@@ -63,26 +67,44 @@ def channel_part(table: Mapping[str, Any]) -> dict[str, Any]:
     return _split(table, AccountCore)[1]
 
 
-def _known(reader: Reader, key: str, kind: str, name: str, known: Iterable[str]) -> bool:
-    if name in known:
-        return True
-    reader.wrong(key, f"found {name!r}, wants an installed {kind}: {', '.join(sorted(known))}")
-    return False
+class _Parts(NamedTuple, Generic[C, K]):
+    """A table that belongs to two: what the core reads of it, whose it is, and what is theirs."""
+
+    core: C
+    kind: K
+    settings: Any
+
+
+def _parts(
+    reader: Reader, key: str, table: Any, core: type[C], naming: str, installed: Mapping[str, K]
+) -> _Parts[C, K] | None:
+    """The parts of *table*, whose setting *naming* says which of *installed* it is for.
+
+    Mistakes of both parts are noted, whichever has them; None when there are any.
+    """
+    if not isinstance(table, dict):
+        reader.wrong(key, f"found {table!r}, wants a table [{key}]")
+        return None
+    ours, theirs = _split(table, core)
+    made = reader.table(key, core, ours)
+    defaults = {one.name: one.default for one in msgspec.structs.fields(core)}
+    name = getattr(made, naming) if made else ours.get(naming, defaults[naming])
+    kind = installed.get(name) if isinstance(name, str) else None
+    if kind is None:
+        if made:
+            known = ", ".join(sorted(installed))
+            reader.wrong(f"{key}.{naming}", f"found {name!r}, wants one that is installed: {known}")
+        return None
+    settings = reader.table(key, kind.settings, theirs)
+    return _Parts(made, kind, settings) if made and settings is not None else None
 
 
 def _account(reader: Reader, name: str, table: Any) -> AccountPlan | None:
     key = f"accounts.{name}"
-    if not isinstance(table, dict):
-        reader.wrong(key, f"found {table!r}, wants a table [{key}]")
+    parts = _parts(reader, key, table, AccountCore, "channel", channels())
+    if parts is None:
         return None
-    ours, theirs = _split(table, AccountCore)
-    core = reader.table(key, AccountCore, ours)
-    if core is None or not _known(reader, f"{key}.channel", "channel", core.channel, channels()):
-        return None
-    channel = channels()[core.channel]
-    settings = reader.table(key, channel.settings, theirs)
-    if settings is None:
-        return None
+    core, channel, settings = parts
     if core.when_closed == "template" and not channel.capabilities.templates:
         reader.wrong(f"{key}.when_closed", f"channel {channel.key} has no templates")
     if core.enabled and _is_open_to_strangers(channel, settings):
@@ -112,18 +134,10 @@ def _is_open_to_strangers(channel: Channel, settings: Any) -> bool:
 
 
 def _destination(reader: Reader, name: str, table: Any) -> DestinationPlan | None:
-    key = f"destinations.{name}"
-    if not isinstance(table, dict):
-        reader.wrong(key, f"found {table!r}, wants a table [{key}]")
+    parts = _parts(reader, f"destinations.{name}", table, DestinationCore, "type", destinations())
+    if parts is None:
         return None
-    ours, theirs = _split(table, DestinationCore)
-    core = reader.table(key, DestinationCore, ours)
-    if core is None or not _known(reader, f"{key}.type", "destination", core.type, destinations()):
-        return None
-    kind = destinations()[core.type]
-    settings = reader.table(key, kind.settings, theirs)
-    if settings is None:
-        return None
+    core, kind, settings = parts
     return DestinationPlan(
         Target(name, core.type, settings),
         kind,
@@ -160,7 +174,7 @@ def _named(reader: Reader, document: Mapping[str, Any], section: str) -> dict[st
         return {}
     for name in table:
         if not NAME.fullmatch(name):
-            reader.wrong(f"{section}.{name}", "a name has a-z, 0-9, - and _, at most 63 of them")
+            reader.wrong(f"{section}.{name}", _NAMES)
     return {name: value for name, value in table.items() if NAME.fullmatch(name)}
 
 
@@ -192,12 +206,8 @@ def _routes(reader: Reader, document: Mapping[str, Any], queues: Iterable[str]) 
 
 
 def _check_pattern(reader: Reader, key: str, pattern: str) -> None:
-    import re2
-
-    try:
-        re2.compile(pattern)
-    except re2.error as error:
-        reader.wrong(key, f"found {pattern!r}, wants an RE2 regular expression: {error}")
+    if why := pattern_mistake(pattern):
+        reader.wrong(key, f"found {pattern!r}, wants an RE2 regular expression: {why}")
 
 
 def _hub(reader: Reader, document: Mapping[str, Any]) -> HubSettings:
@@ -242,6 +252,8 @@ def _queues(
         for name, table in tables.items()
         if (made := reader.table(f"queues.{name}", QueueSettings, table))
     }
+    if not NAME.fullmatch(default_queue):
+        reader.wrong("hub.default_queue", f"found {default_queue!r}; {_NAMES}")
     queues.setdefault(default_queue, QueueSettings())
     for name, one in queues.items():
         if one.overflow is not None and (one.overflow not in queues or one.overflow == name):

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
@@ -78,7 +78,7 @@ class Reader:
             return msgspec.convert(expanded, kind, dec_hook=hook)
         except msgspec.ValidationError as error:
             where = f"{key}{_path_in(error)}" if isinstance(value, dict) else key
-            self.wrong(where, f"found {_shown(kind, value)}, wants {_wanted(error)}")
+            self.wrong(where, f"found {_shown(kind, value)}, wants {_wanted(kind, error)}")
             return msgspec.UNSET
 
     def table(self, key: str, kind: type[S], table: Any) -> S | None:
@@ -95,8 +95,12 @@ class Reader:
         sound = True
         for name, one in known.items():
             if name in table:
-                values[one.name] = self.one(f"{key}.{name}", one.type, table[name])
-                sound &= values[one.name] is not msgspec.UNSET
+                value = self.one(f"{key}.{name}", one.type, table[name])
+                if one.required and value == Secret(""):
+                    self.wrong(f"{key}.{name}", f"is empty; wants {_described(one.type)}")
+                    value = msgspec.UNSET
+                values[one.name] = value
+                sound &= value is not msgspec.UNSET
             elif one.required:
                 self.wrong(f"{key}.{name}", f"is missing; wants {_described(one.type)}")
                 sound = False
@@ -123,10 +127,36 @@ def _shown(kind: Any, value: Any) -> str:
     return repr(value)
 
 
-def _wanted(error: msgspec.ValidationError) -> str:
+_WORDS = {
+    "array": "a list",
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a whole number",
+    "object": "a table",
+    "str": "text",
+}
+"""What msgspec calls a type, in words for people."""
+
+
+def _wanted(kind: Any, error: msgspec.ValidationError) -> str:
+    """What *error* asks for, in words for people."""
     text = str(error).split(" - at ")[0]
-    match = re.match(r"Expected `(.*?)`, got `.*`", text)
-    return match[1] if match else text.removeprefix("Expected ").removeprefix("Invalid ")
+    if text.startswith("Invalid enum value") and (allowed := _choices(kind)):
+        return f"one of {', '.join(allowed)}"
+    text = re.sub(r", got `.*`$", "", text.removeprefix("Expected ").removeprefix("Invalid "))
+    return re.sub(r"`([^`]*)`", lambda name: _in_words(name[1]), text)
+
+
+def _in_words(types: str) -> str:
+    """``int | null`` and the like."""
+    return " or ".join(_WORDS.get(one, one) for one in types.split(" | ") if one != "null")
+
+
+def _choices(kind: Any) -> list[str]:
+    """The values of the Literal that *kind* is, or has in it."""
+    if get_origin(kind) is Literal:
+        return [str(one) for one in get_args(kind)]
+    return [one for part in get_args(kind) for one in _choices(part)]
 
 
 def _described(kind: Any) -> str:

@@ -1,5 +1,6 @@
 """What can be set: the tables of ``config/hub.toml``, and what the hub makes of them."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -12,6 +13,8 @@ from hub.guard import private_network
 from hub.hours import Hours, zone_of
 from hub.model import Secret
 from hub.telemetry import TelemetrySettings
+
+_WEB_ADDRESS = re.compile(r"https?://[^/\s?#]")
 
 
 class HubSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,6 +99,8 @@ class HubSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         """What is wrong beyond types: (setting, what it wants)."""
+        if self.public_url and not _WEB_ADDRESS.match(self.public_url):
+            yield "public_url", f"found {self.public_url!r}, wants one like https://hub.example.com"
         for name, value, schemes in (
             ("database_url", self.database_url, ("postgresql", "postgres", "asyncpg")),
             ("redis_url", self.redis_url, ("redis", "rediss", "unix")),

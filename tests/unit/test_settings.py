@@ -67,13 +67,87 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         """,
     )
     told = "\n".join(found)
-    assert "hub.port: found 'eighty', wants int" in told
+    assert "hub.port: found 'eighty', wants a whole number" in told
     assert "hub.retention_day: unknown setting; did you mean retention_days?" in told
-    assert "accounts.shop.channel: found 'wechatt', wants an installed channel: email, " in told
+    assert "accounts.shop.channel: found 'wechatt', wants one that is installed: email, " in told
     assert "accounts.box.address: is missing" in told
     assert "destinations.desk.secret: is missing" in told
     assert "routes[0].queue: found 'sales', wants one of ['inbox']" in told
     assert "routes[0].text: found '(', wants an RE2 regular expression" in told
+
+
+def test_mistakes_are_told_in_words_for_people(tmp_path: Path) -> None:
+    """What is allowed where only some values are, numbers, names, addresses."""
+    told = "\n".join(
+        mistakes(
+            tmp_path,
+            """
+            [hub]
+            log_level = "verbose"
+            [destinations.desk]
+            timeout_s = "5"
+            allow_private = 1
+            queues = "sales"
+            max_in_flight = 0
+            """,
+        )
+    )
+    assert "hub.log_level: found 'verbose', wants one of debug, info, warning, error" in told
+    assert "destinations.desk.timeout_s: found '5', wants a number" in told
+    assert "destinations.desk.allow_private: found 1, wants true or false" in told
+    assert "destinations.desk.queues: found 'sales', wants a list" in told
+    assert "destinations.desk.max_in_flight: found 0, wants a whole number >= 1" in told
+
+
+def test_a_mistake_in_one_half_of_a_table_hides_none_in_the_other(tmp_path: Path) -> None:
+    """What the core reads of an account and what its channel reads are told together."""
+    told = "\n".join(
+        mistakes(
+            tmp_path,
+            """
+            [accounts.shop]
+            channel = "wechat"
+            enabled = "yes"
+            app_idd = "wx0123456789abcdef"
+            [destinations.desk]
+            timeout_s = "5"
+            """,
+        )
+    )
+    assert "accounts.shop.enabled: found 'yes', wants true or false" in told
+    assert "accounts.shop.app_idd: unknown setting; did you mean app_id?" in told
+    assert "destinations.desk.timeout_s" in told
+    assert "destinations.desk.url: is missing" in told
+
+
+@pytest.mark.parametrize(
+    "hub, told",
+    [
+        ('public_url = "hub.example.com"', "hub.public_url: found 'hub.example.com', wants one"),
+        ('public_url = "htp://hub.example.com"', "wants one like https://hub.example.com"),
+        ('default_queue = "The inbox"', "hub.default_queue: found 'The inbox'; a name has a-z"),
+    ],
+)
+def test_addresses_and_names_are_looked_at(tmp_path: Path, hub: str, told: str) -> None:
+    """Before a platform's console or a helpdesk says so."""
+    assert told in "\n".join(mistakes(tmp_path, f"[hub]\n{hub}\n"))
+
+
+def test_an_empty_secret_is_a_missing_one(tmp_path: Path) -> None:
+    """As an environment file gives it in which the line was left blank."""
+    told = mistakes(tmp_path, WECHAT.replace("tokentoken", "").replace("${WX_SECRET}", "x"))
+    assert [one.partition("shop.")[2] for one in told] == [
+        "token: is empty; wants Token of the server configuration (令牌)"
+    ]
+
+
+def test_a_pattern_is_told_once_and_in_words(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """RE2 writes nothing to standard error by itself."""
+    (told,) = mistakes(tmp_path, '[[routes]]\nqueue = "inbox"\ntext = "(?<=a)b"\n')
+    assert told.endswith("wants an RE2 regular expression: invalid perl operator: (?<=")
+    assert capfd.readouterr().err == ""
 
 
 def test_a_secret_is_never_shown(tmp_path: Path) -> None:
