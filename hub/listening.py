@@ -22,7 +22,7 @@ from hub.store.inbox import (
     load_checkpoint,
     save_checkpoint,
 )
-from hub.store.running import note_listener
+from hub.store.running import note_listener, note_listening
 
 __all__ = ["Listening", "StoreEmit"]
 
@@ -31,6 +31,7 @@ RENEW_S = 10.0
 MIN_PAUSE_S, MAX_PAUSE_S = 1.0, 300.0
 REFUSED_PAUSE_S = 900.0
 SOUND_AFTER_S = 60.0
+"""A listener that goes on for so long after a failure is well; a try that hangs ends sooner."""
 DEAF_S = 5.0
 """How often a listener looks by itself while no bell of another process can reach it."""
 
@@ -207,9 +208,12 @@ class Listening:
         name = f"listener:{account}"
         emit = StoreEmit(self._core, account, plan.channel.key, name, epoch)
         await ensure_partitions(self._core.db, [account])
-        await note_listener(self._core.db, account, "listening", None)
+        has_failed = not await note_listening(self._core.db, account)
         listen = asyncio.ensure_future(running.listener.listen(emit, _BellWake(self._core, plan)))
         renew = asyncio.create_task(self._renew(name, epoch), name=f"{name}-renew")
+        tasks: list[asyncio.Future[None]] = [listen, renew]
+        if has_failed:
+            tasks.append(asyncio.create_task(self._note_sound(account), name=f"{name}-sound"))
         try:
             done, _ = await asyncio.wait({listen, renew}, return_when=asyncio.FIRST_COMPLETED)
             error = listen.exception() if listen in done else None
@@ -218,9 +222,15 @@ class Listening:
             for task in done:
                 task.result()
         finally:
-            for task in (listen, renew):
-                task.cancel()
-            await asyncio.gather(listen, renew, return_exceptions=True)
+            for one in tasks:
+                one.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _note_sound(self, account: str) -> None:
+        """After a failure, of whichever process, and some time without another."""
+        await asyncio.sleep(SOUND_AFTER_S)
+        with contextlib.suppress(*AWAY):
+            await note_listener(self._core.db, account, "listening", None)
 
     async def _renew(self, name: str, epoch: int) -> None:
         """Keep the lease; raises LeaseLost when it is gone, or could not be kept in time."""

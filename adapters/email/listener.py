@@ -36,6 +36,8 @@ FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 300.0
 # So many failures in a row, with no success between, are shown to the admin.
 MAX_FAILURES = 6
+# Before it was in once: a wrong host is no interruption. (One, as a token may have run out meanwhile.)
+MAX_FIRST_FAILURES = 1
 
 _MAX_GAPS = 1000
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()  # noqa: SIM905
@@ -129,6 +131,7 @@ class EmailListener:
         self._surprises = 0
         self._tokens = MailTokens(account.settings, tools)
         self._refused_token: str | None = None
+        self._was_in = False
         # One connection hears of one folder only; further folders are looked at now and then.
         has_more = len(account.settings.folders) > 1
         self._idle_s = min(account.settings.poll_seconds, MAX_IDLE_S) if has_more else MAX_IDLE_S
@@ -138,8 +141,10 @@ class EmailListener:
 
         Raises:
             BadCredentials: the server refuses the login; trying again soon may lock the mailbox.
-            Unreachable: the server has been away for some time, or its certificate is not accepted.
+            Unreachable: the server has been away for some time or could not be reached from the start,
+                or its certificate is not accepted.
         """
+        self._was_in = False
         if not self._settings.imap_host:
             await asyncio.Event().wait()
         while True:
@@ -151,7 +156,7 @@ class EmailListener:
                 raise Unreachable(f"the server's certificate: {error.verify_message}") from error
             except (ConnectionLost, Refused) as error:
                 delay = self._pause.next_s()
-                if self._pause.failures > MAX_FAILURES:
+                if self._pause.failures > (MAX_FAILURES if self._was_in else MAX_FIRST_FAILURES):
                     self._pause.reset()
                     raise Unreachable(f"IMAP: {error}") from error
                 self._tools.log.info(
@@ -165,6 +170,7 @@ class EmailListener:
         mailbox = Mailbox(settings.imap_host, settings.imap_port, tls)
         try:
             await self._log_in(mailbox)
+            self._was_in = True
             await self._follow(mailbox, emit, wake)
         finally:
             await mailbox.close()

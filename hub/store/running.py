@@ -8,7 +8,7 @@ import msgspec
 from hub.store.database import Database
 from hub.text import clean
 
-__all__ = ["beat", "forget", "note_config", "note_listener"]
+__all__ = ["beat", "forget", "note_config", "note_listener", "note_listening"]
 
 
 async def beat(
@@ -44,6 +44,17 @@ async def note_listener(db: Database, account: str, state: str, error: str | Non
         state,
         clean(error)[:1000] if error else None,
     )
+
+
+async def note_listening(db: Database, account: str) -> bool:
+    """A listener of the account begins. False, and nothing is noted, when the last one failed."""
+    noted = await db.fetch(
+        "INSERT INTO accounts (name, state, listener_state) VALUES ($1, 'ok', 'listening') "
+        "ON CONFLICT (name) DO UPDATE SET listener_state = 'listening', listener_error = NULL "
+        "WHERE accounts.listener_state IS DISTINCT FROM 'failing' RETURNING 1",
+        account,
+    )
+    return bool(noted)
 
 
 async def note_config(db: Database, sha256: str, mistakes: Sequence[str], at: datetime) -> None:

@@ -237,11 +237,22 @@ async def test_a_server_that_stays_away_is_told(
 ) -> None:
     """Short interruptions are bridged, long ones are shown to the admin."""
     monkeypatch.setattr("adapters.email.listener.FIRST_DELAY_S", 0.001)
+    async with Running(account(imap_port=mail.imap_port), Memory()) as running:
+        await running.is_ready()
+        await mail.stop()
+        assert running.task is not None
+        with pytest.raises(Unreachable):
+            async with asyncio.timeout(5):
+                await running.task
+
+
+async def test_a_server_that_was_never_there_is_told_at_once(mail: MailPair) -> None:
+    """A wrong host or port is no interruption: the admin sees it within seconds."""
     await mail.stop()
     async with Running(account(imap_port=mail.imap_port), Memory()) as running:
         assert running.task is not None
         with pytest.raises(Unreachable):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):  # bridged, it would be a minute
                 await running.task
 
 

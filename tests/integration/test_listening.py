@@ -1,6 +1,8 @@
 """Listeners: one owner, checkpoints in the transaction of the events, and a fence for the late."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -126,6 +128,34 @@ async def test_a_listener_that_fails_is_shown_and_tried_again(database_url: str)
         ).listener_error == "RuntimeError: wrong password"
 
 
+async def test_a_try_that_hangs_does_not_pass_for_listening(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failure the reason stands until it has gone on for some time: most tries end soon."""
+    tries: list[asyncio.Event] = []
+
+    class Unreachable:
+        async def listen(self, emit: Emit, wake: Wake) -> None:
+            tries.append(asyncio.Event())
+            if len(tries) == 1:
+                raise OSError("no such host")
+            await tries[-1].wait()
+            raise OSError("no answer")
+
+    async def state() -> str | None:
+        return (await AccountState.get(name="shop")).listener_state
+
+    async with opened(database_url, SETTINGS) as core:
+        with_listener(core, Unreachable())
+        async with background(Listening(core).run()):
+            await eventually(lambda: len(tries) == 2, 30)
+            assert await state() == "failing"
+            monkeypatch.setattr("hub.listening.SOUND_AFTER_S", 0.2)
+            tries[1].set()
+            await eventually(lambda: len(tries) == 3, 30)
+            await eventually(lambda: AccountState.filter(listener_state="listening").exists(), 30)
+
+
 async def test_refused_credentials_are_not_tried_again_and_again(database_url: str) -> None:
     """A wrong password costs one login a quarter of an hour: providers lock mailboxes."""
     tries = []
@@ -143,18 +173,25 @@ async def test_refused_credentials_are_not_tried_again_and_again(database_url: s
         assert tries == [1]
 
 
+@asynccontextmanager
+async def hung(redis_url: str) -> AsyncIterator[Bells]:
+    """Bells of one process. They end whatever happens: redis-py would keep the loop from ending."""
+    bells = Bells(redis_url)
+    await bells.start()
+    try:
+        yield bells
+    finally:
+        await bells.stop()
+
+
 async def test_bells_reach_other_processes(redis_url: str) -> None:
     """A ring here wakes a waiter there, with its facts, and no ring is heard by the ringer twice."""
-    here, there = Bells(redis_url), Bells(redis_url)
-    await here.start()
-    await there.start()
-    await asyncio.sleep(0.2)
-    here.ring("listen:shop", {"key": "a"})
-    assert await there.wait("listen:shop", 3.0) == [{"key": "a"}]
-    assert await here.wait("listen:shop", 1.0) == [{"key": "a"}]
-    assert await here.wait("listen:shop", 0.2) == []
-    await here.stop()
-    await there.stop()
+    async with hung(redis_url) as here, hung(redis_url) as there:
+        await eventually(lambda: not (here.is_deaf or there.is_deaf), 30)
+        here.ring("listen:shop", {"key": "a"})
+        assert await there.wait("listen:shop", 30.0) == [{"key": "a"}]
+        assert await here.wait("listen:shop", 1.0) == [{"key": "a"}]
+        assert await here.wait("listen:shop", 0.2) == []
 
 
 class Waiting:
@@ -177,10 +214,7 @@ async def test_while_redis_is_away_a_listener_looks_by_itself(
     rung = msgspec.structs.replace(CHANNEL, adapter=lambda account, tools: None)
     settings = settings_for(channel=msgspec.structs.replace(rung, listener=lambda *_: None))
     async with opened(database_url, settings) as core:
-        core.bells = Bells("redis://127.0.0.1:1/0")
-        await core.bells.start()
         listener = Waiting()
         with_listener(core, listener)
-        async with background(Listening(core).run()):
-            await asyncio.wait_for(listener.woken.wait(), 15)
-        await core.bells.stop()
+        async with hung("redis://127.0.0.1:1/0") as core.bells, background(Listening(core).run()):
+            await asyncio.wait_for(listener.woken.wait(), 30)
