@@ -110,7 +110,8 @@ def callback_path(account: Account[Any], *, secret: bool = False) -> str:
 
 def callback_check(account: Account[Any], public_url: str | None, where: str) -> Check:
     """What to paste under *where* in the console."""
-    return _calls.callback_check(account, public_url, f"paste it under {where}", _is_https)
+    advice = f"paste it under {where}"
+    return _calls.callback_check(account, public_url, advice, "https only", _is_https)
 
 
 def _is_https(url: str) -> bool:

@@ -15,7 +15,7 @@ def checked_callback(
 ) -> Check:
     """What to paste under *where* in the console, and what *more* to do there."""
     advice = f"paste it under {where} → URL{more}"
-    return callback_check(account, public_url, advice, _is_web)
+    return callback_check(account, public_url, advice, "http and https only", _is_web)
 
 
 def _is_web(url: str) -> bool:

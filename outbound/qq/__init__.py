@@ -21,7 +21,7 @@ from outbound.qq.errors import AUDITED, REPEATED, codes_of, facts_of, judge
 
 __all__ = ["MEDIA_LIMITS", "TEXT_LIMIT", "QqApi", "QqChecker", "QqMedia", "QqSender"]
 
-_PORTS = re.compile(r"https://[^/:]+(?::(?:443|8443))?/.*")
+_PORTS = re.compile(r"https://[^/:]+(?::(?:80|443|8080|8443))?/.*")
 
 
 class QqSender:
@@ -184,8 +184,9 @@ class QqChecker:
     def _intake(self, public_url: str | None) -> Check:
         if self._account.settings.intake == "gateway":
             return Check(True, "events", "by the gateway; set no callback URL in the console")
-        advice = "paste it under 开发 → 回调配置, and tick the events; https on port 443 or 8443"
-        return callback_check(self._account, public_url, advice, _PORTS.fullmatch)
+        advice = "paste it under 开发 → 回调配置, and tick the events"
+        takes = "https on port 443, 8443, 80 or 8080 only"
+        return callback_check(self._account, public_url, advice, takes, _PORTS.fullmatch)
 
     async def _credentials(self) -> Check:
         name = "app id and secret"

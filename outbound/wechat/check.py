@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from hub.channel import Account, Check, Tools
 from hub.errors import SendError
@@ -38,11 +37,9 @@ class WeChatChecker:
                 yield network
 
     def _callback(self, public_url: str | None) -> Check:
-        advice = f"paste it under {_WHERE} → URL; port 80 or 443"
-        at_home = _is_on_this_machine(self._settings.api_base)
-        return callback_check(
-            self._account, public_url, advice, lambda url: _port_is_usual(url) or at_home
-        )
+        advice = f"paste it under {_WHERE} → URL"
+        takes = "port 80 or 443 only"
+        return callback_check(self._account, public_url, advice, takes, _port_is_usual)
 
     def _secrets(self) -> Check:
         """Their lengths only: what is wrong in form is a mistake of the settings, told at the start."""
@@ -113,8 +110,3 @@ class WeChatChecker:
 
 def _port_is_usual(url: str) -> bool:
     return bool(re.fullmatch(r"(?:http://[^/:]+(?::80)?|https://[^/:]+(?::443)?)/.*", url))
-
-
-def _is_on_this_machine(api_base: str) -> bool:
-    """A simulator, which calls any port."""
-    return urlsplit(api_base).hostname in ("127.0.0.1", "localhost", "::1")
