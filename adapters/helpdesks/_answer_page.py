@@ -30,7 +30,9 @@ body {
   font: 1rem/1.5 system-ui, "PingFang SC", "Microsoft YaHei", sans-serif;
 }
 h1 { font-size: 1.15rem; margin: .25rem 0 1rem; overflow-wrap: anywhere; }
-ol { list-style: none; margin: 0; padding: 0; display: flex; flex-direction: column; gap: .5rem; }
+main { display: flex; flex-direction: column; height: calc(100vh - 2rem); height: calc(100dvh - 2rem); }
+.talk { flex: 1; min-height: 10rem; overflow-y: auto; display: flex; flex-direction: column-reverse; }
+ol { list-style: none; margin: 0 0 auto; padding: 0; display: flex; flex-direction: column; gap: .5rem; }
 li {
   max-width: 85%; padding: .5rem .75rem; border-radius: .75rem; overflow-wrap: anywhere;
   background: var(--card); align-self: flex-start;
@@ -74,10 +76,10 @@ _MARKS = {
 def page(
     lines: Sequence[Line], query: str, once: str, zone: tzinfo, *, told: str = "", draft: str = ""
 ) -> Response:
-    """The conversation with a form below it. *query* leads to this page; *told* is said above it."""
+    """The conversation, its end in sight, and a form. *query* leads to this page; *told* is said above."""
     shown = "".join(_line(one, query, zone) for one in lines)
     above = f'<p class="told" role="status">{escape(told)}</p>' if told else ""
-    body = f"""<h1>{escape(_customer(lines))}</h1>{above}<ol>{shown}</ol>
+    body = f"""<h1>{escape(_customer(lines))}</h1>{above}<div class="talk" tabindex="0"><ol>{shown}</ol></div>
 <form method="post" action="?{escape(query)}" accept-charset="utf-8">
 <input type="hidden" name="once" value="{escape(once)}">
 <label for="text">回复 Reply</label>

@@ -158,6 +158,7 @@ class _Up:
             if not self.once:
                 _tell(f"Log: {self.log}   ctrl-C stops everything.")
                 await until_stopped()
+                _tell("… stopping: what is under way ends first; ctrl-C again ends everything now")
         return 0
 
     def _configured(self) -> Settings:

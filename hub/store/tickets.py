@@ -268,10 +268,17 @@ async def conversation_of(db: Database, destination: str, ref: str) -> UUID | No
 
 
 async def latest_lines(db: Database, conversation_id: UUID, limit: int) -> list[Any]:
-    """The latest messages, the newest first: id, direction, who, text, status, created_at."""
+    """The latest messages, the newest first: id, direction, who, text, status, created_at.
+
+    Many platforms name nobody in a message; then a customer has the contact's name.
+    """
     return await db.fetch(
-        "SELECT id, direction, body->'sender'->>'name' AS who, body->>'text' AS text, status, created_at "
-        "FROM messages WHERE conversation_id = $1 ORDER BY seq DESC LIMIT $2",
+        "SELECT m.id, m.direction, m.body->>'text' AS text, m.status, m.created_at, "
+        "coalesce(m.body->'sender'->>'name', "
+        "CASE WHEN m.direction = 'inbound' AND NOT c.is_group THEN t.name END) AS who "
+        "FROM messages m JOIN conversations c ON c.id = m.conversation_id "
+        "LEFT JOIN contacts t ON t.id = c.contact_id "
+        "WHERE m.conversation_id = $1 ORDER BY m.seq DESC LIMIT $2",
         conversation_id,
         limit,
     )

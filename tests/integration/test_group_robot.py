@@ -84,6 +84,18 @@ async def test_there_and_back(world: DeskWorld, group: GroupRobotSimulator) -> N
     assert len(group.wall) == 1
 
 
+async def test_a_customer_whom_no_message_names_has_the_contacts_name(
+    world: DeskWorld, group: GroupRobotSimulator
+) -> None:
+    """As with WeChat, which tells the name apart from the messages."""
+    await world.say({"id": "1", "text": "在吗"})
+    await world.delivered()
+    await world.core.db.fetch("UPDATE contacts SET name = '林小雨'")
+    _, page, _ = await get(link_in(group.wall[0]))
+    assert "<h1>林小雨</h1>" in page
+    assert "<small>林小雨 · " in page
+
+
 async def test_a_preview_changes_nothing(world: DeskWorld, group: GroupRobotSimulator) -> None:
     """Chats fetch links, some of them several times and with HEAD."""
     await world.say({"id": "1", "text": "在吗"})
@@ -157,8 +169,8 @@ async def test_text_stays_text(world: DeskWorld, group: GroupRobotSimulator) -> 
     _, again = await post(link, data=draft)
     for shown in (page, again):
         assert set(re.findall(r"<(\w+)", shown)) <= {
-            *("html", "head", "meta", "title", "style", "body", "main", "h1", "ol", "li", "p"),
-            *("small", "form", "input", "label", "textarea", "button"),
+            *("html", "head", "meta", "title", "style", "body", "main", "h1", "div", "ol", "li"),
+            *("p", "small", "form", "input", "label", "textarea", "button"),
         }
         assert unescape(shown).count(EVIL) >= 2
     policy = headers["Content-Security-Policy"]
