@@ -28,13 +28,14 @@ def test_killed_anywhere_nothing_is_lost_doubled_or_out_of_order() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(420)
 def test_killed_between_two_calls_to_a_helpdesk_nothing_is_lost_or_doubled() -> None:
-    """Customers' messages, tickets and what customers hear agree, at every point of the connectors. (The
-    build that repeats posts is caught in the long form.)"""
+    """Customers' messages, tickets and what customers hear agree, at every point of the connectors; the
+    build that repeats posts is caught."""
     command = [sys.executable, "tests/chaos/__main__.py", "--minutes", "0.2", "--json"]
-    command += ["--only", "tickets"]
+    command += ["--only", "tickets,control-posts"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
-    (trial,) = json.loads(done.stdout.splitlines()[-1])["trials"]
+    trial, control = json.loads(done.stdout.splitlines()[-1])["trials"]
+    assert control["control"]
     assert trial["notes"]["points reached"] == 3
     assert trial["notes"]["in tickets"] > 20
     assert trial["notes"]["answers there"] > 3
