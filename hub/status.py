@@ -12,6 +12,7 @@ from hub.core import Core
 from hub.ids import first_id
 from hub.settings import AccountPlan, DestinationPlan
 from hub.store import status as rows
+from hub.store.queues import paused
 from hub.store.status import Counts, DestinationState, Waiting
 from hub.text import single_line
 
@@ -114,7 +115,7 @@ async def status(core: Core, queues: Sequence[str] | None = None) -> StatusRepor
         for plan in settings.destinations.values()
         if queues is None or "*" in plan.queues or set(queues) & set(plan.queues)
     )
-    warnings = _warnings(core, found)
+    warnings = (*_warnings(core, found), *await _pauses(core, queues))
     lights = [one.light for one in accounts] + [one.light for one in destinations]
     return StatusReport(
         at=found.at,
@@ -164,6 +165,16 @@ def _warnings(core: Core, found: Counts) -> tuple[str, ...]:
         for name in sorted(gone - set(core.settings.accounts))
     ]
     return tuple(warnings)
+
+
+async def _pauses(core: Core, queues: Sequence[str] | None) -> list[str]:
+    """What is said of queues that a person has paused, and may have forgotten."""
+    return [
+        f"Queue {name} is paused since {since:%Y-%m-%d %H:%M}: what is in it waits. "
+        f"To go on: hub queue resume {name}"
+        for name, since in sorted((await paused(core.db)).items())
+        if queues is None or name in queues
+    ]
 
 
 _WELL: tuple[Light, str | None] = ("green", None)

@@ -13,6 +13,7 @@ from hub.delivery import Deliverer
 from hub.ingest import Facts
 from hub.routing import Loads, router_of
 from hub.settings import QueueSettings, Route
+from hub.status import status
 from hub.store.queues import pause, paused
 from tests import corekit
 from tests.apikit import api
@@ -92,6 +93,21 @@ async def test_a_paused_queue_waits_and_keeps_its_order(database_url: str) -> No
                 await eventually(lambda: len(desk.messages) >= 10, 20)
             assert desk.messages[5:] == [f"buy {number}" for number in range(5)]
             assert await paused(core.db) == {}
+
+
+async def test_a_queue_that_somebody_paused_is_not_forgotten(database_url: str) -> None:
+    """The status is yellow and says how to go on; for a token of other queues nothing is different."""
+    async with opened(database_url, corekit.settings_for(queues=("inbox", "sales"))) as core:
+        since = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+        await pause(core.db, "sales", True, since)
+        report = await status(core)
+        (told,) = [one for one in report.warnings if "paused" in one]
+        assert told.startswith("Queue sales is paused since 2026-01-02 03:04")
+        assert told.endswith("hub queue resume sales")
+        assert report.light != "green"
+        assert not [one for one in (await status(core, ["night"])).warnings if "paused" in one]
+        await pause(core.db, "sales", False, since)
+        assert not [one for one in (await status(core)).warnings if "paused" in one]
 
 
 async def test_interactive_goes_before_bulk(database_url: str) -> None:

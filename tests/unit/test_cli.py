@@ -265,6 +265,19 @@ async def test_check_tries_helpdesks_too(
     desk.close()
 
 
+async def test_check_knows_the_events(
+    tmp_path: Path, database_url: str, monkeypatch, capsys
+) -> None:
+    """A helpdesk that wants a misspelt event would wait for it for ever."""
+    path = tmp_path / "desk.toml"
+    path.write_text(f'{DESK}events = ["message.recieved", "message.status"]\n')
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    assert await asyncio.to_thread(main, ["check", "--config", str(path), "desk"]) == 1
+    said = capsys.readouterr().out
+    assert "✗ events: there is no message.recieved\n" in said
+    assert "there are account.state, " in said
+
+
 def test_the_demo_keeps_what_was_added(tmp_path: Path) -> None:
     """What stands below the line survives the next start."""
     path = tmp_path / "demo.toml"
