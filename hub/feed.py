@@ -66,6 +66,10 @@ class Offer(Protocol):
 
     @property
     def holder(self) -> str: ...
+    def anew(self) -> None:
+        """The transaction begins, perhaps once more; nothing of an undone try counts."""
+        ...
+
     def wants(self, destination: str, queue: str | None) -> bool:
         """Whether it has room for one more lane of *destination*; True keeps that room."""
         ...

@@ -25,6 +25,12 @@ class Offer:
         """A destination for each lane that it has room for."""
         self.lanes: list[ClaimedLane] = []
 
+    def anew(self) -> None:
+        """The transaction begins: what an earlier try of it took was undone, and is nobody's."""
+        for target in self.kept:
+            target.promised -= 1
+        self.kept, self.lanes = [], []
+
     def wants(self, destination: str, queue: str | None) -> bool:
         """Whether there is room for one more lane of *destination*; True keeps that room."""
         target = self._offers.target_of(destination, queue)

@@ -297,6 +297,8 @@ class Ingester:
                 async def work(
                     tx: Transaction, look: bool = attempt > 0, offer: Offer | None = offer
                 ) -> Filed:
+                    if offer:
+                        offer.anew()
                     now = self._core.clock()
                     return await file_batch(
                         tx, settings, choose, claimed, reads, now, look=look, offer=offer

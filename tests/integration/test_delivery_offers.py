@@ -5,11 +5,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import pytest
 
 from hub import delivery
 from hub.core import Core
 from hub.delivery import Deliverer
+from hub.ids import show_id
+from hub.ingest import filing
 from hub.settings import Route
 from hub.store import Database, lanes
 from hub.store.models import Lane
@@ -244,3 +247,28 @@ async def test_two_filings_at_once_take_a_lane_once(database_url: str) -> None:
         for who in "ab":
             heard = [text for text in desk.messages if text.startswith(who)]
             assert heard == [f"{who}{number}" for number in range(40)]
+
+
+async def test_a_transaction_that_is_done_again_hands_over_what_it_committed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a deadlock nothing of the undone try is delivered."""
+    outbound, tries = filing._outbound, 0
+
+    async def deadlocked(*arguments: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise asyncpg.DeadlockDetectedError
+        return await outbound(*arguments)
+
+    monkeypatch.setattr(filing, "_outbound", deadlocked)
+    async with scene(database_url) as (core, desk, deliverer, say):
+        await say("one")
+        await eventually(idle)
+        await say("two")
+        await eventually(idle)
+        assert desk.messages == ["one", "two"]
+        events = await core.db.fetch("SELECT id FROM events WHERE type = 'message.received'")
+        assert {own for own, _, _ in desk.seen} == {show_id("evt", row["id"]) for row in events}
+        assert deliverer._targets["desk"].promised == 0
