@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import structlog
 
@@ -25,14 +25,19 @@ class Lost(Exception):
 
 
 def _merged(old: Done, new: Done) -> Done:
-    """Two outcomes of one lane as one; an older epoch's is lost with its lane."""
-    if old.epoch != new.epoch:
-        return new
+    """Two outcomes of one lane, which the same holder has added, as one."""
     return new._replace(
         handled=new.handled if new.handled is not None else old.handled,
         deliveries=[*old.deliveries, *new.deliveries],
         release=old.release or new.release,
     )
+
+
+def _tell_lost(futures: Iterable["asyncio.Future[bool]"]) -> None:
+    for told in futures:
+        if not told.done():
+            told.set_exception(Lost())
+            told.exception()  # nobody may be waiting for it
 
 
 class Recorder:
@@ -52,8 +57,16 @@ class Recorder:
         return told
 
     def _wait(self, done: Done, futures: list["asyncio.Future[bool]"]) -> None:
-        old, before = self._waiting.get(done.lane, (None, []))
-        self._waiting[done.lane] = (_merged(old, done) if old else done, [*before, *futures])
+        old, before = self._waiting.get(done.lane, (done, None))
+        if before is None:
+            self._waiting[done.lane] = (done, futures)
+        elif old.epoch == done.epoch:
+            self._waiting[done.lane] = (_merged(old, done), [*before, *futures])
+        elif old.epoch < done.epoch:  # this process has the lane anew
+            self._waiting[done.lane] = (done, futures)
+            _tell_lost(before)
+        else:
+            _tell_lost(futures)
         self._all_written.clear()
         self._due.set()
 
@@ -96,11 +109,9 @@ class Recorder:
         more = await record(self._core.db, [done for done, _ in batch.values()])
         failpoint("delivery.after_record")
         for lane, (_, futures) in batch.items():
+            if lane not in more:
+                _tell_lost(futures)
+                continue
             for told in futures:
-                if told.done():
-                    continue
-                if lane in more:
+                if not told.done():
                     told.set_result(more[lane])
-                else:
-                    told.set_exception(Lost())
-                    told.exception()  # nobody may be waiting for it

@@ -14,6 +14,7 @@ import pytest
 from hub import delivery
 from hub.core import Core
 from hub.delivery import Deliverer, recorder, target
+from hub.delivery.recorder import Lost
 from hub.settings import Settings
 from hub.store import Transaction
 from hub.store.breakers import ensure_destinations
@@ -110,6 +111,26 @@ async def test_the_recorder_survives_any_error(
                 await eventually(lambda: not errors)
                 await say(core, "one", who="bob")
                 await eventually(lambda: Delivery.filter(state=1).exists(), 5.0)
+
+
+async def test_an_outcome_of_an_earlier_claim_takes_none_from_the_later(database_url: str) -> None:
+    """One process has a lane twice, after it slept: whoever has it now is heard, in any order."""
+    async with running_desk() as desk:
+        settings = settings_for(desk.url, events=ONLY_MESSAGES)
+        async with opened(database_url, settings) as core:
+            await say(core, "one", "two")
+            (slept,) = await claim_lanes(core.db, "slept", {"desk": 9}, 9)
+            await core.db.fetch("UPDATE lanes SET lease_until = '-infinity'")
+            (awake,) = await claim_lanes(core.db, "awake", {"desk": 9}, 9)
+            one, two = [Done(awake.id, awake.epoch, n, (), False) for n in (1, 2)]
+            late = Done(slept.id, slept.epoch, 1, (), True)
+            writer = recorder.Recorder(core)
+            told = [writer.add(each) for each in (late, one, late, two, late)]
+            async with background(writer.run()):
+                heard = await asyncio.gather(*told, return_exceptions=True)
+            assert [type(each) for each in heard] == [Lost, bool, Lost, bool, Lost]
+            (row,) = await core.db.fetch("SELECT handled, lease_until > now() AS held FROM lanes")
+            assert (row["handled"], row["held"]) == (2, True)
 
 
 async def test_the_horizon_needs_no_deliverer(database_url: str) -> None:
