@@ -88,7 +88,7 @@ class Deliverer:
 
     async def run(self) -> None:
         """Deliver until cancelled; then lanes are given back as far as they got."""
-        self._stopping = self._offers.closed = False
+        self._stopping = self._offers.stopped = False
         recorder = asyncio.create_task(self._recorder.run(), name="delivery-recorder")
         try:
             while True:
@@ -118,7 +118,7 @@ class Deliverer:
 
     async def _drain(self) -> None:
         """Let requests under way end, for at most as long as the shutdown allows; give lanes back."""
-        self._stopping = self._offers.closed = True
+        self._stopping = self._offers.stopped = True
         if self._serving:
             _, late = await asyncio.wait(self._serving, timeout=DRAIN_S)
             for task in late:
@@ -130,7 +130,10 @@ class Deliverer:
 
     async def _release_lost(self) -> None:
         """Give back what may be ours and is not served, if there may be such a thing."""
-        async with self._offers.none():
+        async with self._offers.none(ROUND_S) as sure:
+            if not sure:  # what that transaction takes looks just the same: the next round sees
+                self._offers.unsure = True
+                return
             if self._unsure or self._offers.unsure:
                 await release_lost(self._core.db, self._core.name, sorted(self._served))
             self._unsure = self._offers.unsure = False

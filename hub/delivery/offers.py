@@ -1,6 +1,7 @@
 """Lanes that go from the transaction which fills them straight to who delivers, with no claim between."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -56,10 +57,16 @@ class Offers:
         self._under_way = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
-        self.closed = True
+        self._shut = 0
+        self.stopped = True
         self.unsure = False
         """Whether lanes may be held that nobody serves: the answer to a commit was lost."""
         self.rules = QueueRules()
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is taken now: nobody would serve it, or what nobody serves is given back."""
+        return self.stopped or self._shut > 0
 
     def target_of(self, destination: str, queue: str | None) -> Target | None:
         """The destination when it has room and nothing older waits for it; None: leave it to a claim."""
@@ -101,11 +108,15 @@ class Offers:
             self._start(targets[lane.destination], lane, since)
 
     @asynccontextmanager
-    async def none(self) -> AsyncIterator[None]:
-        """For this time nothing is taken, and no transaction that may take something is under way."""
-        was, self.closed = self.closed, True
+    async def none(self, within_s: float) -> AsyncIterator[bool]:
+        """For this time nothing is taken. False: a transaction that may take something is still under way
+        after *within_s*; it may wait for locks, or for a database that does not answer."""
+        self._shut += 1
+        sure = False
         try:
-            await self._quiet.wait()
-            yield
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    sure = await self._quiet.wait()
+            yield sure
         finally:
-            self.closed = was
+            self._shut -= 1

@@ -272,3 +272,33 @@ async def test_a_transaction_that_is_done_again_hands_over_what_it_committed(
         events = await core.db.fetch("SELECT id FROM events WHERE type = 'message.received'")
         assert {own for own, _, _ in desk.seen} == {show_id("evt", row["id"]) for row in events}
         assert deliverer._targets["desk"].promised == 0
+
+
+async def test_a_filing_that_hangs_holds_up_no_delivery(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a lost claim the deliverer goes on, though a transaction beside it does not end."""
+    commit, begun, release = Database.transaction, asyncio.Event(), asyncio.Event()
+
+    async def slow(self: Database, work: Any) -> Any:
+        async def held(tx: Any) -> Any:
+            filed = await work(tx)
+            begun.set()
+            await release.wait()
+            return filed
+
+        return await commit(self, held)
+
+    async with scene(database_url) as (core, desk, deliverer, say):
+        monkeypatch.setattr(Database, "transaction", slow)
+        filing = asyncio.create_task(say("late", who="ann"))
+        await begun.wait()
+        monkeypatch.setattr(Database, "transaction", commit)
+        deliverer._unsure = True
+        await store(core, {"from": "bob", "text": "soon", "id": "bob"})
+        await file_all(core)
+        await eventually(lambda: desk.messages == ["soon"], timeout=10.0)
+        release.set()
+        await filing
+        await eventually(idle)
+        assert desk.messages == ["soon", "late"]
