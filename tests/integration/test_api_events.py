@@ -7,9 +7,11 @@ from typing import Any
 
 import aiohttp
 import asyncpg
+import msgspec
 import pytest
 
 from hub.core import now
+from hub.ids import new_id
 from hub.web.cursors import FeedCursor, show_cursor
 from tests import corekit
 from tests.apikit import Api, Client, api
@@ -129,6 +131,37 @@ async def test_an_old_cursor_is_gone_and_names_the_oldest(database_url: str) -> 
         answer = await client.get("/v1/events", after=old)
         assert answer.status == 410
         assert texts((await drain(client, answer.json["oldest"]))[0]) == ["0"]
+
+
+async def test_a_cursor_is_no_better_than_what_is_kept(database_url: str) -> None:
+    """Where bodies are kept for a week, so is the feed: what is gone is not passed over in silence."""
+    async with api(database_url) as made:
+        kept = msgspec.structs.replace(made.core.settings.hub, retention_days=7)
+        made.core.settings = made.core.settings._replace(hub=kept)
+        client = await made.client("read")
+        for days, status in ((6, 200), (8, 410)):
+            cursor = show_cursor(FeedCursor(3, 0, now() - timedelta(days=days)))
+            assert (await client.get("/v1/events", after=cursor)).status == status
+
+
+async def test_the_oldest_is_before_all_that_began_together(database_url: str) -> None:
+    """The first transactions of a hub run at the same moment: the one whose ids are younger may be
+    the earlier one in the feed."""
+    async with api(database_url) as made:
+        client = await made.client("read")
+        for xid in ("5", "4"):
+            body = msgspec.json.encode(
+                {"type": "account.state", "timestamp": now(), "data": {"n": xid}}
+            )
+            await made.core.db.fetch(
+                "INSERT INTO events (id, type, body, created_at, xid) "
+                "VALUES ($1, 'account.state', $2, now(), $3::text::xid8)",
+                new_id(),
+                body,
+                xid,
+            )
+        events, _ = await drain(client)
+        assert [one["data"]["n"] for one in events] == ["4", "5"]
 
 
 @pytest.mark.parametrize("after", ["x", "WyJyIiwxXQ", "💣", show_cursor(FeedCursor(-1, 0, now()))])

@@ -82,22 +82,24 @@ async def _start(call: Call[Any, Any], text: str, parameter: str) -> Place:
     """The place that a cursor stands for.
 
     Raises:
-        Problem: 422 for no cursor, 410 for one that is older than 30 days.
+        Problem: 422 for no cursor, 410 for one that is older than the feed goes back.
     """
     db, now = call.core.db, call.core.clock()
     if text == "latest":
         return await rows.feed_head(db)
-    oldest = await rows.feed_oldest(db, first_id(now - GOOD_FOR))
+    good_for = min(GOOD_FOR, timedelta(days=call.core.settings.hub.retention_days))
+    oldest = await rows.feed_oldest(db, first_id(now - good_for))
     if text == "oldest":
         return oldest
     cursor = read_cursor(text, FeedCursor, parameter)
     if not 0 <= cursor.xid < 1 << 63 or not 0 <= cursor.position < 1 << 63:
         raise invalid("is no cursor of this list", parameter=parameter)
-    if now - cursor.made_at > GOOD_FOR:
+    if now - cursor.made_at > good_for:
         raise Problem(
             410,
             "cursor-too-old",
-            "cursors are good for 30 days; go on from the oldest, and read what you missed otherwise",
+            f"cursors are good for {good_for.days} days; go on from the oldest, and read what you missed "
+            "otherwise",
             oldest=_cursor(oldest, now),
         )
     return cursor.xid, cursor.position
