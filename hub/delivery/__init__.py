@@ -88,7 +88,7 @@ class Deliverer:
 
     async def run(self) -> None:
         """Deliver until cancelled; then lanes are given back as far as they got."""
-        self._stopping = self._offers.stopped = False
+        self._stopping = False
         recorder = asyncio.create_task(self._recorder.run(), name="delivery-recorder")
         try:
             while True:
@@ -144,6 +144,7 @@ class Deliverer:
         self._unsure = True
         await self._claim()
         self._unsure = False
+        self._offers.stopped = self._stopping  # which queues and destinations rest is known now
 
     async def _claim(self) -> None:
         await self._reconcile()

@@ -69,7 +69,7 @@ async def scene(
                 await file_all(core, deliverer)
 
             async with background(deliverer.run()):
-                await eventually(lambda: "desk" in deliverer._targets)
+                await eventually(lambda: not deliverer._offers.closed)
                 yield core, desk, deliverer, say
 
 
@@ -173,6 +173,36 @@ async def test_a_paused_queue_is_left_alone(database_url: str) -> None:
         assert desk.messages == ["hello"]
 
 
+async def test_whoever_begins_takes_nothing_before_it_has_looked(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A destination may be down, or a queue paused, since long before the process was started."""
+    looks, look = asyncio.Event(), asyncio.Event()
+    known = delivery.breakers
+
+    async def slowly(db: Database) -> Any:
+        looks.set()
+        await look.wait()
+        return await known(db)
+
+    monkeypatch.setattr(delivery, "breakers", slowly)
+    async with running_desk() as desk:
+        settings = settings_for(desk.url, events=ONLY_MESSAGES)
+        async with opened(database_url, settings) as core:
+            await pause(core.db, "inbox", True, core.clock())
+            deliverer = Deliverer(core)
+            async with background(deliverer.run()):
+                await looks.wait()
+                await store(core, {"from": "ann", "text": "one", "id": "1"})
+                await file_all(core, deliverer)
+                assert not deliverer._serving
+                look.set()
+                await eventually(lambda: not deliverer._offers.closed)
+                await pause(core.db, "inbox", False, core.clock())
+                await eventually(idle)
+            assert desk.messages == ["one"]
+
+
 async def test_a_commit_whose_answer_was_lost_keeps_no_lane(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +244,7 @@ async def test_whoever_stops_meanwhile_gives_back_what_it_is_handed(
         async with opened(database_url, settings) as core:
             deliverer = Deliverer(core)
             running = asyncio.create_task(deliverer.run())
-            await eventually(lambda: "desk" in deliverer._targets)
+            await eventually(lambda: not deliverer._offers.closed)
             await store(core, {"from": "ann", "text": "one", "id": "1"})
             monkeypatch.setattr(Database, "transaction", slow)
             filing = asyncio.create_task(file_all(core, deliverer))
@@ -236,7 +266,7 @@ async def test_two_filings_at_once_take_a_lane_once(database_url: str) -> None:
         other = twin(core, "two")
         beside = Deliverer(other)
         async with background(beside.run()):
-            await eventually(lambda: "desk" in beside._targets)
+            await eventually(lambda: not beside._offers.closed)
             for number in range(40):
                 said = [
                     {"from": who, "text": f"{who}{number}", "id": f"{who}{number}"} for who in "ab"
