@@ -172,10 +172,12 @@ class Ingester:
             others = [one for one in claimed if one.id != lone.partition_id]
             claimed = [one for one in claimed if one.id == lone.partition_id]
             await release_partitions(self._core.db, others)
-        reads = await self._read_all(settings, rows)
+        reads, away = await self._read_all(settings, rows)
         failpoint("ingest.before_commit")
         whole = await self._file(settings, claimed, reads)
         self._more[holder] = cut or len(reads) < found or not whole
+        if away is not None:
+            raise away
         return max(len(rows), 1)
 
     @asynccontextmanager
@@ -221,25 +223,35 @@ class Ingester:
             chosen.append(row)
         return chosen
 
-    async def _read_all(self, settings: Settings, rows: Sequence[InboxRow]) -> list[Read]:
+    async def _read_all(
+        self, settings: Settings, rows: Sequence[InboxRow]
+    ) -> tuple[list[Read], Exception | None]:
+        """What *rows* mean, and what is away, if anything: a row whose files cannot be kept now keeps
+        nobody waiting outside its partition."""
         reads: list[Read] = []
         stopped: set[str] = set()
+        away: Exception | None = None
         for row in rows:
             if row.partition_id in stopped:
                 continue
-            results = await self._meaning(settings.accounts[row.account], row)
+            try:
+                results = await self._meaning(settings.accounts[row.account], row, away)
+            except AWAY as error:
+                results, away = None, error
             if results is None:
                 stopped.add(row.partition_id)  # what comes after it must not overtake it
                 continue
             windowed = settings.accounts[row.account].channel.capabilities.reply_window is not None
             reads.append(Read(row, results, windowed))
-        return reads
+        return reads, away
 
-    async def _meaning(self, plan: AccountPlan, row: InboxRow) -> Sequence[Result] | None:
+    async def _meaning(
+        self, plan: AccountPlan, row: InboxRow, away: Exception | None
+    ) -> Sequence[Result] | None:
         """What *row* means; None when it cannot be told: it was parked, or it is tried again."""
         try:
             results = await self._results(plan, row.event)
-            return [await self._with_files(one) for one in results]
+            return [await self._with_files(one, away) for one in results]
         except AWAY:
             raise
         except Exception as error:
@@ -260,9 +272,11 @@ class Ingester:
         except AWAY as error:  # a time out of range is an OSError too
             raise ValueError(f"{type(error).__name__}: {error}") from error
 
-    async def _with_files(self, one: Result) -> Result:
+    async def _with_files(self, one: Result, away: Exception | None) -> Result:
         if not isinstance(one, Message) or all(a.content is None for a in one.attachments):
             return one
+        if away is not None:  # it takes its time to find that out
+            raise away
         kept = [await self._keep(a) if a.content is not None else a for a in one.attachments]
         return msgspec.structs.replace(one, attachments=tuple(kept))
 

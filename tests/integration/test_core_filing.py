@@ -11,12 +11,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from hub import ingest
+from hub.blobs import StoreAway
 from hub.channel import Account
 from hub.ingest import Ingester
 from hub.model import Attachment, InboundEvent, Message, Notice, Result
 from hub.routing import router_of
 from hub.settings import Route
 from hub.store.inbox import (
+    PARTITIONS,
     claim_partitions,
     keep_partitions,
     park,
@@ -24,9 +26,11 @@ from hub.store.inbox import (
     release_partitions,
 )
 from hub.store.models import Contact, Conversation, Inbox, MessageRow, NoticeRow, Partition
+from hub.text import partition_of
 from tests import corekit
 from tests.corekit import (
     CHANNEL,
+    NoParsers,
     background,
     eventually,
     file_all,
@@ -249,6 +253,50 @@ async def test_a_slow_parser_keeps_nobody_else_waiting(database_url: str) -> Non
             core.bells.ring("ingest")
             await eventually(lambda: MessageRow.filter(account="shop").exists(), 5.0)
         assert await Partition.filter(holder=core.name, lease_until__gt=corekit.START).count() == 0
+
+
+def with_file(event: InboundEvent, account: Account[Any], /) -> Iterator[Result]:
+    """Every text that begins with "file" comes with one."""
+    for one in corekit.normalize(event, account):
+        if isinstance(one, Message) and one.text.startswith("file"):
+            yield msgspec.structs.replace(
+                one, attachments=(Attachment(kind="file", content=one.text.encode()),)
+            )
+        else:
+            yield one
+
+
+async def test_files_that_cannot_be_kept_keep_nobody_else_waiting(database_url: str) -> None:
+    """The store of files is away: words of others are filed, and a person's own in their order."""
+    asked: list[bytes] = []
+    is_away = True
+
+    async def kept(attachment: Attachment) -> Attachment:
+        asked.append(attachment.content or b"")
+        if is_away:
+            raise StoreAway("the bucket: no answer")
+        return msgspec.structs.replace(attachment, content=None, state="stored", sha256="0" * 64)
+
+    people = ("ann", "bob", "cid", "dan", "eve")
+    assert len({partition_of(who, PARTITIONS) for who in people}) == len(people)
+    channel = msgspec.structs.replace(CHANNEL, normalize=with_file)
+    async with opened(database_url, settings_for(channel=channel)) as core:
+        said = [("ann", "file 1"), ("bob", "words"), ("ann", "after"), ("cid", "file 2")]
+        said += [("dan", "words"), ("eve", "words")]
+        await store(
+            core, *({"from": who, "text": text, "id": f"{who}{text}"} for who, text in said)
+        )
+        service = Ingester(core, lambda settings: router_of(settings).choose, NoParsers(), kept)
+        with pytest.raises(StoreAway):
+            await service.once()
+        assert asked == [b"file 1"]
+        filed = await MessageRow.all().order_by("inbox_id")
+        assert [row.body["text"] for row in filed] == ["words"] * 3
+        is_away = False
+        while await service.once():
+            pass
+        filed = await MessageRow.all().order_by("id")
+        assert [row.body["text"] for row in filed][3:] == ["file 1", "after", "file 2"]
 
 
 async def test_a_batch_is_bounded_in_bytes(

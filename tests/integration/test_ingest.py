@@ -91,7 +91,7 @@ async def test_a_lost_partition_is_not_filed(database_url: str) -> None:
         rows = await read_claimed(core.db, claimed, 10)
         await core.db.fetch("UPDATE partitions SET lease_until = now() - interval '1 second'")
         assert await claim_partitions(core.db, "quick", ["shop"], 10)
-        reads = await slow._read_all(core.settings, rows)
+        reads, _ = await slow._read_all(core.settings, rows)
         await slow._file(core.settings, claimed, reads)
         assert await MessageRow.all().count() == 0
         assert await Inbox.filter(state=0).count() == 1
