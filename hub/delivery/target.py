@@ -99,7 +99,6 @@ class Target:
         self.open = False
         self.leaving = False
         """Its settings are no longer in force: what is under way ends, and nothing more is sent."""
-        self.failures = 0
         self.full = False
         self.failures = 0
         self.taken = False
