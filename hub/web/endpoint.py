@@ -26,6 +26,7 @@ MAX_JSON_BYTES = 1 << 20
 STREAM = "text/event-stream"
 _ANYONE = Caller(UUID(int=0), "", frozenset(), ())
 _PACE = web.RequestKey("pace", Pace)
+_BEGUN = web.RequestKey("begun", web.StreamResponse)
 _BODY_PROBLEMS = {400: "broken-body", 408: "slow-body", 413: "too-large", 503: "busy"}
 
 _log = structlog.get_logger("hub.web.api")
@@ -47,7 +48,7 @@ class Endpoints:
 
     def add_to(self, app: web.Application, routes: Iterable[Route]) -> None:
         """Add *routes*; their paths with another method are a 405, all else below ``/v1`` a 404."""
-        app.on_response_prepare.append(_show_pace)
+        app.on_response_prepare.append(_note_begun)
         methods: dict[str, list[str]] = defaultdict(list)
         for route in routes:
             handler = self._handler(route)
@@ -63,21 +64,9 @@ class Endpoints:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 return await self._answer(route, request)
-            except Problem as problem:
-                return problem_response(problem)
-            except BodyRefused as refused:
-                kind = _BODY_PROBLEMS[refused.status]
-                response = problem_response(Problem(refused.status, kind, refused.reason))
-                response.force_close()
-                return response
-            except AWAY as error:
-                _log.warning("database_away", error=type(error).__name__, operation=route.name)
-                return problem_response(Problem(503, "database-away", headers={"Retry-After": "2"}))
             except Exception as error:
-                _log.error(
-                    "api_broken", operation=route.name, error=repr(type(error)), exc_info=True
-                )
-                return problem_response(Problem(500, "bug", "the hub's fault; its log says more"))
+                begun = request.get(_BEGUN)
+                return _refused(route, error) if begun is None else _cut(route, request, begun, error)
 
         return handle
 
@@ -145,7 +134,39 @@ class Endpoints:
             raise Problem(429, "too-many-requests", "this token calls too often", headers=after)
 
 
-async def _show_pace(request: web.Request, response: web.StreamResponse) -> None:
+def _refused(route: Route, error: Exception) -> web.Response:
+    """What is said instead of the answer that *error* has prevented."""
+    if isinstance(error, Problem):
+        return problem_response(error)
+    if isinstance(error, BodyRefused):
+        kind = _BODY_PROBLEMS[error.status]
+        response = problem_response(Problem(error.status, kind, error.reason))
+        response.force_close()
+        return response
+    if isinstance(error, AWAY):
+        _log.warning("database_away", error=type(error).__name__, operation=route.name)
+        return problem_response(Problem(503, "database-away", headers={"Retry-After": "2"}))
+    _log.error("api_broken", operation=route.name, error=repr(type(error)), exc_info=error)
+    return problem_response(Problem(500, "bug", "the hub's fault; its log says more"))
+
+
+def _cut(
+    route: Route, request: web.Request, begun: web.StreamResponse, error: Exception
+) -> web.StreamResponse:
+    """End the connection: anything more would be taken for a part of the answer that has *begun*."""
+    request.protocol.force_close()
+    if isinstance(error, ConnectionError):
+        return begun  # nobody reads any more
+    if isinstance(error, AWAY):
+        _log.warning("answer_cut_off", operation=route.name, error=repr(error))
+    else:
+        _log.error("api_broken", operation=route.name, error=repr(type(error)), exc_info=error)
+    return begun
+
+
+async def _note_begun(request: web.Request, response: web.StreamResponse) -> None:
+    """Before the first byte: from here on nothing else can be answered."""
+    request[_BEGUN] = response
     pace = request.get(_PACE)
     if pace is not None:
         response.headers.update(pace.headers())

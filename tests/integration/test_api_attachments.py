@@ -1,5 +1,6 @@
 """Files by the API: uploaded, sent, fetched by a link that ends."""
 
+import asyncio
 import io
 from collections.abc import AsyncIterable, AsyncIterator
 from datetime import timedelta
@@ -75,6 +76,59 @@ async def test_a_file_that_lies_elsewhere_is_passed_on(database_url: str, tmp_pa
             assert await file.read() == PICTURE * 9000
             assert file.headers["Content-Length"] == str(len(PICTURE * 9000))
             assert file.headers["Content-Disposition"].startswith("attachment")
+
+
+class BreaksOff(Elsewhere):
+    """A store that goes away while a file is read."""
+
+    async def open(self, sha256: str) -> Opened | None:
+        found = await super().open(sha256)
+        return found._replace(pieces=_first(found.pieces)) if found else None
+
+
+async def _first(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for piece in pieces:
+        yield piece[:1000]
+        raise StoreAway("the bucket: no answer")
+
+
+async def on_one_connection(made: Api, *requests: str) -> bytes:
+    """All that comes back for *requests*, of which the last asks for the connection's end."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", made.listening.port)
+    sent = [f"{one} HTTP/1.1\r\nHost: hub\r\n" for one in requests]
+    writer.write("\r\n".join([*sent[:-1], sent[-1] + "Connection: close\r\n\r\n"]).encode())
+    async with asyncio.timeout(20):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def test_half_a_file_is_never_taken_for_a_whole_one(
+    database_url: str, tmp_path: Path
+) -> None:
+    """The store goes away in the middle: the connection ends, and no other answer is put into the file."""
+    async with api(database_url) as made:
+        made.core.media.blobs = BreaksOff(tmp_path)
+        client = await made.client("read", "reply")
+        link = await linked(client, (await upload(client, PICTURE * 100)).json["id"])
+        head, _, body = (await on_one_connection(made, f"GET {link}")).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200")
+        assert body == (PICTURE * 100)[:1000]
+        async with made.http.get(made.base + link) as file:
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await file.read()
+
+
+async def test_the_head_of_a_file_is_no_file(database_url: str, tmp_path: Path) -> None:
+    """What follows on the same connection is the next answer."""
+    async with api(database_url) as made:
+        made.core.media.blobs = Elsewhere(tmp_path)
+        client = await made.client("read", "reply")
+        link = await linked(client, (await upload(client)).json["id"])
+        answers = await on_one_connection(made, f"HEAD {link}", "GET /v1/nothing")
+        first, _, second = answers.partition(b"\r\n\r\n")
+        assert b"Content-Length: %d" % len(PICTURE) in first
+        assert second.startswith(b"HTTP/1.1 404")
 
 
 async def test_an_upload_waits_for_a_store_that_is_away(database_url: str, tmp_path: Path) -> None:

@@ -219,7 +219,8 @@ async def get_attachment_content(call: Call[LinkQuery, Nothing]) -> web.StreamRe
     answer = web.StreamResponse(headers=headers)
     answer.content_length = served.file.size_bytes
     await answer.prepare(call.request)
-    async for piece in served.file.pieces:
-        await answer.write(piece)
+    if call.request.method != "HEAD":
+        async for piece in served.file.pieces:
+            await answer.write(piece)
     await answer.write_eof()
     return answer
