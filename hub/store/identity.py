@@ -14,6 +14,7 @@ from hub.model import Address
 from hub.store.database import Database, Transaction
 
 __all__ = [
+    "CannotMerge",
     "Claim",
     "Merged",
     "addresses_of",
@@ -47,6 +48,10 @@ class Merged(NamedTuple):
     kept: UUID
     gone: UUID
     conversations: Sequence[UUID]
+
+
+class CannotMerge(Exception):
+    """These two are not made one; the text says why."""
 
 
 async def claim(tx: Transaction, claims: Iterable[Claim]) -> None:
@@ -119,10 +124,7 @@ async def _merge(
 
     The younger one's row stays, and the merge says what came from it, so that it can be undone.
     """
-    rows = await tx.fetch(
-        "SELECT id, name FROM contacts WHERE id = ANY($1::uuid[]) ORDER BY created_at, id FOR UPDATE",
-        [one, other],
-    )
+    rows = await _lock_contacts(tx, [one, other])
     kept, gone = rows[0]["id"], rows[-1]["id"]
     moved = await tx.fetch(
         "UPDATE addresses SET contact_id = $1 WHERE contact_id = $2 RETURNING id", kept, gone
@@ -210,21 +212,39 @@ async def queues_of(tx: Transaction, contacts: Sequence[UUID]) -> list[str]:
 
 async def merge_by_hand(
     tx: Transaction, one: UUID, other: UUID, by: str, evidence: str, at: datetime
-) -> Merged | None:
-    """Make one contact of two because a person says so; None: there are no such two."""
+) -> Merged:
+    """Make one contact of two that there are, because a person says so.
+
+    Raises:
+        CannotMerge: one is a group, or has gone into another contact.
+    """
     both = sorted({one, other}, key=lambda each: each.bytes)
     await tx.fetch(
         "SELECT FROM addresses WHERE contact_id = ANY($1::uuid[]) "
         "ORDER BY scheme, scope, value FOR UPDATE",
         both,
     )
-    rows = await tx.fetch("SELECT id FROM contacts WHERE id = ANY($1::uuid[])", both)
+    await _lock_contacts(tx, both)
     groups = await tx.fetch(
         "SELECT 1 FROM conversations WHERE contact_id = ANY($1::uuid[]) AND is_group LIMIT 1", both
     )
-    if len(rows) < 2 or groups:
-        return None
+    if groups:
+        raise CannotMerge("groups are never merged")
+    gone = await tx.fetch(
+        "SELECT 1 FROM contact_merges WHERE gone_id = ANY($1::uuid[]) AND undone_at IS NULL LIMIT 1",
+        both,
+    )
+    if gone:
+        raise CannotMerge("one of them has gone into another contact already; its merges say which")
     return await _merge(tx, one, other, by, evidence, at)
+
+
+async def _lock_contacts(tx: Transaction, contacts: Sequence[UUID]) -> list[Any]:
+    """Lock *contacts*; id and name of each, the oldest first."""
+    return await tx.fetch(
+        "SELECT id, name FROM contacts WHERE id = ANY($1::uuid[]) ORDER BY created_at, id FOR UPDATE",
+        list(contacts),
+    )
 
 
 async def lock_merge(tx: Transaction, merge_id: UUID) -> Any | None:
@@ -234,7 +254,7 @@ async def lock_merge(tx: Transaction, merge_id: UUID) -> Any | None:
 
 
 async def undo(tx: Transaction, merge: Any, at: datetime) -> list[UUID] | None:
-    """Give the younger contact back what came from it, and what was said there since.
+    """Give the younger contact back what came from it, its name too, and what was said there since.
 
     The conversations that moved; None: the merge is undone already, or one of the two has gone into
     another contact meanwhile.
@@ -262,6 +282,13 @@ async def undo(tx: Transaction, merge: Any, at: datetime) -> list[UUID] | None:
         merge["kept_id"],
         merge["conversations"],
         *([row[name] for row in back] for name in ("scheme", "scope", "value")),
+    )
+    await tx.fetch(
+        "UPDATE contacts c SET name = (SELECT a.name FROM addresses a WHERE a.contact_id = c.id "
+        "AND a.name IS NOT NULL ORDER BY a.id LIMIT 1) FROM contacts g "
+        "WHERE c.id = $1 AND g.id = $2 AND c.name = g.name",
+        merge["kept_id"],
+        merge["gone_id"],
     )
     await tx.fetch("UPDATE contact_merges SET undone_at = $2 WHERE id = $1", merge["id"], at)
     return _ids(moved)

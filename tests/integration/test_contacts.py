@@ -1,5 +1,6 @@
 """Contacts by the API: merged with evidence, undone, and their conversations over all channels."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -150,6 +151,48 @@ async def test_a_token_sees_the_addresses_of_its_queues(database_url: str) -> No
         seen = (await sales.get(f"/v1/contacts/{kept['id']}")).json
         assert [one["value"] for one in seen["addresses"]] == ["ann"]
         assert (seen["merges"], len(kept["merges"])) == ([], 1)
+
+
+async def test_who_has_gone_into_another_is_not_merged_again(database_url: str) -> None:
+    """Neither by a request that comes twice, also at once, nor with a third; the one merge can be undone."""
+    async with api(database_url) as hub:
+        for who in ("ann", "bob", "cid"):
+            await hub.say({"id": who, "from": who, "text": "hello"})
+        admin = await hub.client()
+        listed = (await admin.get("/v1/conversations")).json["items"]
+        third, younger, older = (one["contact"]["id"] for one in listed)
+        asked = (
+            admin.post(f"/v1/contacts/{one}/merge", {"other": other, "evidence": "x"})
+            for one, other in ((older, younger), (younger, older), (older, younger))
+        )
+        assert sorted([one.status for one in await asyncio.gather(*asked)]) == [200, 409, 409]
+        again = {"other": younger, "evidence": "x"}
+        answer = await admin.post(f"/v1/contacts/{third}/merge", again)
+        assert (answer.status, answer.json["type"]) == (409, "urn:hub:problem:cannot-merge")
+        assert "gone into another" in answer.json["detail"]
+        (merge,) = (await admin.get(f"/v1/contacts/{older}")).json["merges"]
+        undone = await admin.post(f"/v1/contacts/{older}/unmerge", {"merge": merge["id"]})
+        assert [one["value"] for one in undone.json["addresses"]] == ["ann"]
+        assert (await admin.post(f"/v1/contacts/{third}/merge", again)).status == 200
+
+
+async def test_undone_each_has_its_own_name(database_url: str) -> None:
+    """Nobody goes on under the name of somebody else; two who are called the same still are."""
+    async with api(database_url) as hub:
+        await hub.say({"id": "1", "from": "bob", "text": "hello"})
+        await hub.say({"id": "2", "from": "ann", "name": "Ann", "text": "hello"})
+        await hub.say({"id": "3", "from": "ann@home", "name": "Ann", "text": "hello"})
+        admin = await hub.client()
+        listed = (await admin.get("/v1/conversations")).json["items"]
+        home, ann, bob = (one["contact"]["id"] for one in listed)
+        for kept, gone, name in ((ann, home, "Ann"), (bob, ann, None)):
+            body = {"other": gone, "evidence": "x"}
+            merged = (await admin.post(f"/v1/contacts/{kept}/merge", body)).json
+            assert merged["name"] == "Ann"
+            undo = {"merge": merged["merges"][0]["id"]}
+            undone = (await admin.post(f"/v1/contacts/{kept}/unmerge", undo)).json
+            assert undone["name"] == name
+            assert (await admin.get(f"/v1/contacts/{gone}")).json["name"] == "Ann"
 
 
 async def test_a_group_is_never_merged(database_url: str) -> None:

@@ -117,8 +117,8 @@ async def merge_contacts(call: Call[Nothing, MergeRequest]) -> ContactView:
     """Make one contact of two.
 
     The older one keeps everything. It is told by `contact.merged`, and each conversation that moves by
-    `conversation.updated`. It can be undone. 409: one of them is a group. The token has to see every
-    conversation of both.
+    `conversation.updated`. It can be undone. 409: one of them is a group, or has been merged into another
+    already. The token has to see every conversation of both.
     """
     core, own = call.core, own_id("cnt", call.path["id"])
     other = read_id("cnt", call.body.other)
@@ -130,18 +130,17 @@ async def merge_contacts(call: Call[Nothing, MergeRequest]) -> ContactView:
         if await rows.contact(core.db, one) is None:
             raise not_found()
 
-    async def work(tx: Transaction) -> tuple[rows.Merged | None, frozenset[str]]:
+    async def work(tx: Transaction) -> tuple[rows.Merged, frozenset[str]]:
         now = core.clock()
         by = f"token {call.caller.name}"
         merged = await rows.merge_by_hand(tx, own, other, by, call.body.evidence, now)
-        if merged is None:
-            return None, frozenset()
         change = Change("contact.merged", merged.id, merged.kept, merged.gone, now)
         return merged, await tell(tx, core.settings, change, merged.conversations, now)
 
-    merged, rung = await core.db.transaction(work)
-    if merged is None:
-        raise Problem(409, "cannot-merge", "groups are never merged")
+    try:
+        merged, rung = await core.db.transaction(work)
+    except rows.CannotMerge as error:
+        raise Problem(409, "cannot-merge", str(error)) from error
     if rung:
         core.bells.ring("deliver")
     return await _view(core, merged.kept, call.queues)
