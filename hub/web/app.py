@@ -24,6 +24,7 @@ from hub.web.feedwatch import FeedWatch
 from hub.web.health import Health
 from hub.web.intake import AwaitReply, Committer, IntakeEndpoint
 from hub.web.metrics import Metrics
+from hub.web.problems import Problem
 from hub.web.routes import Call, Nothing, Route, RouteTable, Services
 from hub.web.server import Listening, listen
 
@@ -143,8 +144,13 @@ def _metrics_routes(metrics: Metrics) -> list[Route]:
     table = RouteTable()
 
     @table.add("GET", "/metrics", tag="Hub", scope="read", answer=None, produces="text/plain")
-    async def get_metrics(_call: Call[Nothing, Nothing]) -> web.Response:
-        """Read the metrics, in Prometheus's text format."""
+    async def get_metrics(call: Call[Nothing, Nothing]) -> web.Response:
+        """Read the metrics, in Prometheus's text format.
+
+        They tell of every queue and destination: 403 for a token of some queues only.
+        """
+        if call.queues is not None:
+            raise Problem(403, "scope", "the metrics tell of every queue; this token is for some")
         return await metrics.answer()
 
     return table.routes

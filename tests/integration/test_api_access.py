@@ -173,6 +173,16 @@ async def test_what_belongs_to_another_queue_is_not_there(database_url: str) -> 
         assert rows  # and nothing was replayed
 
 
+async def test_the_metrics_are_not_for_the_token_of_one_queue(database_url: str) -> None:
+    """They name the others, and tell how much waits there."""
+    async with api(database_url) as made:
+        await made.say({"id": "m1", "from": "ann", "text": "hello"})
+        foreign, everyone = await made.client("admin", queues=("sales",)), await made.client("read")
+        assert 'queue="inbox"' in (await everyone.get("/metrics")).text
+        answer = await foreign.get("/metrics")
+        assert (answer.status, "inbox" in answer.text) == (403, False)
+
+
 async def test_tokens_end(database_url: str) -> None:
     """Expired and revoked tokens are as good as none."""
     async with api(database_url) as made:
