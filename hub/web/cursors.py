@@ -33,14 +33,14 @@ class Recent(Struct, frozen=True, array_like=True, tag="r"):
 
 
 class FeedCursor(Struct, frozen=True, array_like=True, tag="f"):
-    """After the event at (*xid*, *position*); *made_at* is when the cursor was given out."""
+    """After the event at (*xid*, *position*); nothing that was made before *until* comes after it."""
 
     xid: int
     position: int
-    made_at: Moment
+    until: Moment
 
     def __post_init__(self) -> None:
-        in_range(self.made_at)
+        in_range(self.until)
 
 
 def in_range(moment: datetime | None) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import asyncpg
@@ -12,6 +13,7 @@ import pytest
 
 from hub.core import now
 from hub.ids import new_id
+from hub.store.housekeeping import retire
 from hub.web.cursors import FeedCursor, show_cursor
 from tests import corekit
 from tests.apikit import Api, Client, api
@@ -162,6 +164,45 @@ async def test_the_oldest_is_before_all_that_began_together(database_url: str) -
             )
         events, _ = await drain(client)
         assert [one["data"]["n"] for one in events] == ["4", "5"]
+
+
+async def aged(made: Api, days: float) -> None:
+    """Everything that has been told becomes so much older, and what is too old is removed."""
+    db, shift = made.core.db, timedelta(days=days)
+    for row in await db.fetch("SELECT id FROM events ORDER BY xid, position"):
+        older = UUID(int=row["id"].int - (int(shift.total_seconds() * 1000) << 80))
+        await db.fetch("DELETE FROM deliveries WHERE event_id = $1", row["id"])
+        await db.fetch(
+            "UPDATE events SET id = $2, created_at = created_at - $3::interval WHERE id = $1",
+            row["id"],
+            older,
+            shift,
+        )
+    await retire(db, made.core.settings.hub.retention_days)
+
+
+async def test_a_cursor_is_as_old_as_what_it_leads_to(database_url: str) -> None:
+    """Whoever stops in the middle of a backlog has as long as that is kept, not 30 days from then."""
+    async with api(database_url) as made:
+        client = await made.client("read")
+        await made.say(*map(said, range(4)))
+        await aged(made, 29)
+        middle = (await client.get("/v1/events", limit=3)).json
+        assert (len(middle["items"]), middle["more"]) == (3, True)
+        end = (await drain(client, middle["next"]))[1]
+        made.core.clock = lambda: now() + timedelta(days=2)
+        for after, status in ((middle["next"], 410), (end, 200)):
+            assert (await client.get("/v1/events", after=after)).status == status
+
+
+async def test_there_is_time_to_go_on_from_the_oldest(database_url: str) -> None:
+    """What it leads to is not removed while it is read, and the cursors on the way are good."""
+    async with api(database_url) as made:
+        client = await made.client("read")
+        await made.say(said(0))
+        await aged(made, 30)
+        await made.say(said(1), said(2))
+        assert texts((await drain(client, limit=1))[0]) == ["1", "2"]
 
 
 @pytest.mark.parametrize("after", ["x", "WyJyIiwxXQ", "💣", show_cursor(FeedCursor(-1, 0, now()))])

@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from hub.ids import first_id, show_id
+from hub.ids import first_id, made_at, show_id
 from hub.store import AWAY
 from hub.store import api as rows
 from hub.web.catalogue import EVENT_TYPES
@@ -22,11 +22,23 @@ table = RouteTable()
 TAG = "Events"
 
 GOOD_FOR = timedelta(days=30)
+LATE = timedelta(minutes=5)
+"""An event is visible at the latest so long after it was made."""
+AT_LEAST = timedelta(hours=1)
+"""From the oldest on there is so much time to read before it is removed."""
 MAX_WAIT_S = 30
 MAX_STREAMS = 200
 BEAT_S = 15.0
 BATCH = 100
 Place = tuple[int, int]
+
+
+class _Read(NamedTuple):
+    """An event that was read: its place, when it was made, and its JSON."""
+
+    place: Place
+    made_at: datetime
+    body: bytes
 
 
 class FeedEvent(Struct, frozen=True):
@@ -78,50 +90,61 @@ def _types(text: str | None) -> list[str] | None:
     return found
 
 
+def _good_for(call: Call[Any, Any]) -> timedelta:
+    """How long after an event was made it is surely there to be read."""
+    kept = timedelta(days=call.core.settings.hub.retention_days)
+    return min(GOOD_FOR, kept - LATE)
+
+
 async def _start(call: Call[Any, Any], text: str, parameter: str) -> Place:
     """The place that a cursor stands for.
 
     Raises:
-        Problem: 422 for no cursor, 410 for one that is older than the feed goes back.
+        Problem: 422 for no cursor, 410 for one after which something may have been removed.
     """
     db, now = call.core.db, call.core.clock()
     if text == "latest":
         return await rows.feed_head(db)
-    good_for = min(GOOD_FOR, timedelta(days=call.core.settings.hub.retention_days))
-    oldest = await rows.feed_oldest(db, first_id(now - good_for))
+    since = now - _good_for(call) + AT_LEAST
+    oldest = await rows.feed_oldest(db, first_id(since))
     if text == "oldest":
         return oldest
     cursor = read_cursor(text, FeedCursor, parameter)
     if not 0 <= cursor.xid < 1 << 63 or not 0 <= cursor.position < 1 << 63:
         raise invalid("is no cursor of this list", parameter=parameter)
-    if now - cursor.made_at > good_for:
+    if now - cursor.until > _good_for(call):
         raise Problem(
             410,
             "cursor-too-old",
-            f"cursors are good for {good_for.days} days; go on from the oldest, and read what you missed "
-            "otherwise",
-            oldest=_cursor(oldest, now),
+            "what came after it is no longer kept; go on from the oldest, and read what you missed otherwise",
+            oldest=_cursor(oldest, since),
         )
     return cursor.xid, cursor.position
 
 
-def _cursor(place: Place, at: datetime) -> str:
-    return show_cursor(FeedCursor(place[0], place[1], at))
+def _cursor(place: Place, until: datetime) -> str:
+    return show_cursor(FeedCursor(place[0], place[1], until))
 
 
 async def _page(
     call: Call[Any, Any], types: Sequence[str] | None, place: Place, limit: int
-) -> tuple[list[tuple[Place, bytes]], Place, bool]:
-    """Visible events after *place*, where the reading got to, and whether there may be more."""
+) -> tuple[list[_Read], tuple[Place, datetime], bool]:
+    """Visible events after *place*, how far the reading got, and whether there may be more."""
+    began = call.core.clock()
     found = await rows.feed_page(call.core.db, call.queues, types, place, limit)
     events = [
-        ((int(row["xid"]), row["position"]), _with_id(row["id"], row["body"]))
+        _Read(_place_of(row), made_at(row["id"]), _with_id(row["id"], row["body"]))
         for row in found
         if row["visible"]
     ]
-    end = (int(found[-1]["xid"]), found[-1]["position"]) if found else place
     scanned = limit if call.queues is None and types is None else rows.SCAN
-    return events, end, len(events) >= limit or len(found) >= scanned
+    more = len(events) >= limit or len(found) >= scanned
+    end = _place_of(found[-1]) if found else place
+    return events, (end, made_at(found[-1]["id"]) if more else began), more
+
+
+def _place_of(row: Any) -> Place:
+    return int(row["xid"]), row["position"]
 
 
 def _with_id(event_id: UUID, body: bytes) -> bytes:
@@ -136,8 +159,8 @@ async def read_events(call: Call[FeedQuery, Nothing]) -> dict[str, Any]:
     """Read the feed.
 
     Nothing is ever skipped: an event appears only when no other can appear before it any more. Keep
-    `next` and ask with it; it is good for 30 days, an older one gets 410 with the oldest. With `wait`
-    the answer is held until there is something. Events of queues that the token may not see are left
+    `next` and ask with it; it is good for 30 days (less where messages are kept for less), an older one
+    gets 410 with the oldest. With `wait` the answer is held until there is something. Events of queues that the token may not see are left
     out.
     """
     asked = call.query
@@ -145,13 +168,13 @@ async def read_events(call: Call[FeedQuery, Nothing]) -> dict[str, Any]:
     place = await _start(call, asked.after, "after")
     deadline = asyncio.get_running_loop().time() + asked.wait
     while True:
-        events, place, more = await _page(call, types, place, asked.limit)
+        events, (place, until), more = await _page(call, types, place, asked.limit)
         left = deadline - asyncio.get_running_loop().time()
         if events or more or left <= 0 or not await call.services.feed.beyond(place, left):
             break
     return {
-        "items": [msgspec.Raw(body) for _, body in events],
-        "next": _cursor(place, call.core.clock()),
+        "items": [msgspec.Raw(one.body) for one in events],
+        "next": _cursor(place, until),
         "more": more,
     }
 
@@ -209,19 +232,20 @@ async def _follow(
         try:
             if not await call.services.still_good(call.request):
                 return
-            events, place, more = await _page(call, types, place, BATCH)
+            events, (place, _), more = await _page(call, types, place, BATCH)
         except AWAY:
             await asyncio.sleep(1)
             continue
-        for at, body in events:
-            await response.write(_frame(at, body, call.core.clock()))
+        for one in events:
+            await response.write(_frame(one))
         if not more and not await call.services.feed.beyond(place, BEAT_S):
             await response.write(b": still here\n\n")
 
 
-def _frame(place: Place, body: bytes, at: datetime) -> bytes:
-    kind = msgspec.json.decode(body, type=_Typed).type
-    return b"id: %s\nevent: %s\ndata: %s\n\n" % (_cursor(place, at).encode(), kind.encode(), body)
+def _frame(one: _Read) -> bytes:
+    kind = msgspec.json.decode(one.body, type=_Typed).type.encode()
+    cursor = _cursor(one.place, one.made_at).encode()
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (cursor, kind, one.body)
 
 
 class _Typed(Struct):
