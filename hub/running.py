@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 BEAT_S = 5.0
 WATCH_S = 2.0
+SETTLE_S = 0.5
+"""A file that has changed is read when it has stood still for so long: half of one may be valid too."""
 DATABASE_WAIT_S = 60.0
 
 _log = structlog.get_logger("hub.running")
@@ -162,6 +164,9 @@ async def _watch(core: Core, path: Path | None, seen: tuple[int, int] | None) ->
         await core.bells.wait("settings", WATCH_S)
         stamp = _stamp(path)
         if stamp == seen or stamp is None:
+            continue
+        await asyncio.sleep(SETTLE_S)
+        if _stamp(path) != stamp:
             continue
         seen = stamp
         try:

@@ -24,6 +24,7 @@ def config(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.delenv("REDIS_URL", raising=False)
     monkeypatch.setattr(running, "WATCH_S", 0.05)
+    monkeypatch.setattr(running, "SETTLE_S", 0.1)
     path = tmp_path / "hub.toml"
     path.write_text(f'[hub]\ndata_dir = "{tmp_path}"\n{DESK}')
     return path
@@ -36,6 +37,21 @@ async def test_a_changed_file_is_in_force_without_a_restart(config: Path) -> Non
         config.write_text(config.read_text() + "\n[queues.sales]\n" + DESK.replace("desk]", "two]"))
         await eventually(lambda: set(core.settings.destinations) == {"desk", "two"})
         assert "sales" in core.settings.queues
+
+
+async def test_a_file_that_is_still_written_is_not_read(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty one is valid: for a moment every account would be removed, and its replies fail for good."""
+    monkeypatch.setattr(running, "SETTLE_S", 2.0)
+    async with opened(config, "web") as core:
+        whole = config.read_text() + "\n[queues.sales]\n"
+        for length in (0, 20, len(whole)):
+            config.write_text(whole[:length])
+            await asyncio.sleep(0.3)
+        await eventually(lambda: "sales" in core.settings.queues)
+        in_force = [one.sha256 for one in await ConfigVersion.all().order_by("id")]
+        assert len(in_force) == 2, "the first and the last"
 
 
 async def test_a_broken_file_leaves_the_old_settings_in_force(config: Path) -> None:
