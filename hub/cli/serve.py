@@ -1,6 +1,7 @@
 """``hub web``, ``hub worker``, ``hub listen``: the processes of a hub."""
 
 import argparse
+import asyncio
 from collections.abc import Sequence
 
 from hub.cli.common import fail, parser, with_core
@@ -48,8 +49,7 @@ async def _web(core: Core, given: argparse.Namespace) -> int:
         await committer.stop()
         return fail(f"hub web: {error.strerror or error}; HUB_PORT chooses another port")
     await until_stopped()
-    for one in listening:
-        await one.stop()
+    await asyncio.gather(*(one.stop() for one in listening))
     await committer.stop()
     return 0
 

@@ -7,6 +7,7 @@ import pytest
 
 from hub.channel import Intake, IntakeRequest
 from hub.status import status
+from hub.web import server
 from hub.web.app import make_app, serve
 from hub.web.server import room_for_connections
 from tests import corekit
@@ -79,6 +80,20 @@ async def test_stopping_lets_requests_end_and_takes_no_more() -> None:
         assert status_of(await asked) == 200
         await stopping
         assert len(made.intake.stored) == 1
+
+
+async def test_a_request_that_never_ends_does_not_hold_up_a_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has the time that is said, not twice as much: a process that is told to end is killed soon after."""
+    monkeypatch.setattr(server, "STOP_S", 3.0)
+    adapter = SlowAdapter()
+    async with stage(running("shop", adapter=adapter)) as made:
+        asked = asyncio.create_task(raw(made.port, POST))
+        await adapter.begun.wait()
+        async with asyncio.timeout(5.5):
+            await made.listening.stop()
+        assert await asked == b""
 
 
 async def test_idle_connections_do_not_hold_up_a_stop() -> None:
