@@ -16,6 +16,7 @@ from hub.channel import Check, Http, IntakeRequest, Response
 from hub.model import Address, Location
 
 __all__ = [
+    "EVENT_TYPES",
     "Callback",
     "Case",
     "Courier",
@@ -36,6 +37,22 @@ __all__ = [
     "Ticket",
     "Told",
 ]
+
+EVENT_TYPES = frozenset(
+    {
+        "account.state",
+        "attachment.ready",
+        "contact.merged",
+        "contact.unmerged",
+        "conversation.created",
+        "conversation.updated",
+        "delivery.gap",
+        "message.received",
+        "message.status",
+        "notice.received",
+    }
+)
+"""What a destination is told of."""
 
 State = Literal["open", "pending", "resolved"]
 

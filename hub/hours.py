@@ -96,8 +96,8 @@ def _minute(text: str) -> int:
 
 def _days(text: str) -> Iterator[int]:
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        if first not in DAYS or (last and last not in DAYS):
+        first, dash, last = part.partition("-")
+        if first not in DAYS or (dash and last not in DAYS):
             raise ValueError(f"found {part!r}, wants days out of {', '.join(DAYS)}")
         day = DAYS.index(first)
         yield day
@@ -111,6 +111,5 @@ def _dates(text: str) -> Iterator[date]:
     day, end = date.fromisoformat(first), date.fromisoformat(last or first)
     if not timedelta() <= end - day <= timedelta(days=366):
         raise ValueError(f"found {text!r}, wants a day, or two of one year with / between them")
-    while day <= end:
-        yield day
-        day += timedelta(days=1)
+    for number in range((end - day).days + 1):
+        yield day + timedelta(days=number)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from hub.blobs import AttachmentSettings
 from hub.channel import Account, Channel
-from hub.destination import Destination, Target
+from hub.destination import EVENT_TYPES, Destination, Target
 from hub.errors import ConfigError
 from hub.model import Secret
 from hub.registry import channels, destinations
@@ -38,6 +38,7 @@ K = TypeVar("K", Channel, Destination)
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _NAMES = "a name has a-z, 0-9, - and _, at most 63 of them"
+_PORT = re.compile("[0-9]{1,9}")
 MIN_INTAKE_SECRET = 16
 """Characters of a path's secret segment where nothing else proves a callback."""
 
@@ -193,16 +194,27 @@ def _routes(reader: Reader, document: Mapping[str, Any], queues: Iterable[str]) 
     if not isinstance(tables, list):
         reader.wrong("routes", "wants a list of tables [[routes]]")
         return []
+    known: dict[str, Iterable[str]] = {"queue": queues, "channel": channels()}
+    if isinstance(accounts := document.get("accounts"), dict):  # else a rule set for a dry run
+        known["account"] = accounts
     found = [reader.table(f"routes[{index}]", Route, table) for index, table in enumerate(tables)]
     for index, route in enumerate(found):
-        if route and route.queue not in queues:
-            reader.wrong(
-                f"routes[{index}].queue", f"found {route.queue!r}, wants one of {sorted(queues)}"
-            )
-        for name in ("text", "subject", "sender"):
-            if route and (pattern := getattr(route, name)) is not None:
-                _check_pattern(reader, f"routes[{index}].{name}", pattern)
+        if route is not None:
+            _check_route(reader, f"routes[{index}]", route, known)
     return [route for route in found if route]
+
+
+def _check_route(
+    reader: Reader, key: str, route: Route, known: Mapping[str, Iterable[str]]
+) -> None:
+    """A rule that names what is not there would never take anything, and nobody would notice."""
+    for name, names in known.items():
+        value = getattr(route, name)
+        if value is not None and value not in names:
+            reader.wrong(f"{key}.{name}", f"found {value!r}, wants one of {sorted(names)}")
+    for name in ("text", "subject", "sender"):
+        if (pattern := getattr(route, name)) is not None:
+            _check_pattern(reader, f"{key}.{name}", pattern)
 
 
 def _check_pattern(reader: Reader, key: str, pattern: str) -> None:
@@ -218,7 +230,7 @@ def _hub(reader: Reader, document: Mapping[str, Any]) -> HubSettings:
     table = dict(table)
     for variable, name in ENVIRONMENT.items():
         if value := reader.environment.get(variable):
-            table[name] = int(value) if name == "port" and value.isdigit() else value
+            table[name] = int(value) if name == "port" and _PORT.fullmatch(value) else value
     return reader.table("hub", HubSettings, table) or HubSettings()
 
 
@@ -241,6 +253,8 @@ def _document(path: Path | None) -> tuple[dict[str, Any], bytes]:
         raise ConfigError([f"{path}: is not UTF-8 text (byte {error.start})"]) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{path}: is not TOML: {error}"]) from error
+    except RecursionError as error:
+        raise ConfigError([f"{path}: its tables and lists are nested too deep"]) from error
 
 
 def _queues(
@@ -272,6 +286,10 @@ def _check_targets(
         for queue in set(target.queues) - {"*"} - set(queues):
             reader.wrong(
                 f"destinations.{name}.queues", f"found {queue!r}, wants one of {sorted(queues)}"
+            )
+        for event in sorted(set(target.events) - EVENT_TYPES):
+            reader.wrong(
+                f"destinations.{name}.events", f"found {event!r}, wants of {sorted(EVENT_TYPES)}"
             )
 
 

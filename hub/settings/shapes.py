@@ -80,7 +80,9 @@ class HubSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     horizon_hours: Annotated[
         float, Meta(gt=0, description="An event not delivered by then is dead")
     ] = 72.0
-    retention_days: Annotated[int, Meta(ge=1, description="Bodies are kept this long")] = 180
+    retention_days: Annotated[
+        int, Meta(ge=1, le=36_500, description="Bodies are kept this long")
+    ] = 180
     api_requests_per_s: Annotated[
         float,
         Meta(

@@ -9,7 +9,7 @@ from msgspec import Struct
 from hub.model import ConversationRef, Participant
 from hub.web.shapes import Attachment, Message, ToldConversation
 
-__all__ = ["EVENTS", "EVENT_TYPES", "EventKind"]
+__all__ = ["EVENTS", "EventKind"]
 
 
 class Order(Struct, frozen=True):
@@ -130,5 +130,3 @@ EVENTS: tuple[EventKind, ...] = (
     EventKind("account.state", AccountData, "An account was stopped, or is well again."),
     EventKind("delivery.gap", GapData, "A delivery was given up; the lane goes on after it."),
 )
-
-EVENT_TYPES: frozenset[str] = frozenset(one.name for one in EVENTS)

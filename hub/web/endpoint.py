@@ -66,7 +66,9 @@ class Endpoints:
                 return await self._answer(route, request)
             except Exception as error:
                 begun = request.get(_BEGUN)
-                return _refused(route, error) if begun is None else _cut(route, request, begun, error)
+                return (
+                    _refused(route, error) if begun is None else _cut(route, request, begun, error)
+                )
 
         return handle
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from hub.destination import EVENT_TYPES
 from hub.signing import Signer
 from hub.web.api import ROUTES
-from hub.web.catalogue import EVENT_TYPES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "plug-in-a-helpdesk.md").read_text(encoding="utf-8")

@@ -18,8 +18,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from hub.destination import EVENT_TYPES
 from hub.web.api import documents
-from hub.web.catalogue import EVENT_TYPES
 from hub.web.openapi import openapi
 from hub.web.routes import Route
 from tests.apikit import Api, api

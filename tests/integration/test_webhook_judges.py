@@ -19,14 +19,13 @@ from hub import delivery
 from hub.accounts import Accounts
 from hub.bells import Bells
 from hub.delivery import Deliverer
-from hub.destination import Target
+from hub.destination import EVENT_TYPES, Target
 from hub.ids import read_id
 from hub.media import fetch_pending
 from hub.model import Secret
 from hub.seal import Sealer
 from hub.settings import Settings
 from hub.tokens import Tokens
-from hub.web.catalogue import EVENT_TYPES
 from hub.web.openapi import event_schemas
 from outbound.helpdesks.webhook import WebhookSettings
 from tests.apikit import Api, api

@@ -62,11 +62,15 @@ def test_holidays_and_days_worked_instead() -> None:
     assert hours.is_open(at("2026-10-10T17:00+08:00"))
     assert not hours.is_open(at("2027-01-01T10:00+08:00"))
     assert not hours.is_open(at("2031-01-01T10:00+08:00"))
+    Hours([], holidays=["9999-12-31"])  # the last day that there is
 
 
 @pytest.mark.parametrize(
     "line",
-    ["9-18", "mon 09:00-09:00", "mon 25:00-26:00", "someday 09:00-10:00", "mon 09:61-10:00", ""],
+    [
+        *("9-18", "mon 09:00-09:00", "mon 25:00-26:00", "someday 09:00-10:00", "mon 09:61-10:00"),
+        *("mon- 09:00-10:00", ""),
+    ],
 )
 def test_what_cannot_be_read_is_said(line: str) -> None:
     """By name."""

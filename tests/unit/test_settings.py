@@ -150,6 +150,29 @@ def test_a_pattern_is_told_once_and_in_words(
     assert capfd.readouterr().err == ""
 
 
+def test_a_filter_that_fits_nothing_is_a_mistake(tmp_path: Path) -> None:
+    """A misspelt name would silently keep messages from a helpdesk, or a rule from ever taking one."""
+    found = mistakes(
+        tmp_path,
+        WECHAT
+        + DESK
+        + """
+        events = ["message.recieved", "message.status"]
+        [[routes]]
+        queue = "inbox"
+        account = "shp"
+        [[routes]]
+        queue = "inbox"
+        channel = "wechatt"
+        """,
+    )
+    told = "\n".join(found)
+    assert len(found) == 3
+    assert "routes[0].account: found 'shp', wants one of ['shop']" in told
+    assert "routes[1].channel: found 'wechatt', wants one of ['email', " in told
+    assert "destinations.desk.events: found 'message.recieved', wants of ['account.state', " in told
+
+
 def test_a_secret_is_never_shown(tmp_path: Path) -> None:
     """A mistake in a secret tells its length, not its value."""
     told = "\n".join(mistakes(tmp_path, WECHAT.replace("Zm9v", "OOPS-") + DESK))
@@ -187,6 +210,7 @@ def test_a_secret_from_a_file_loses_its_spaces_with_a_warning(tmp_path: Path) ->
         (b"[accounts]\nshop = 3", "accounts.shop: found 3, wants a table [accounts.shop]"),
         (b"[accounts.'A b']", "a name has a-z, 0-9, - and _"),
         (b"routes = 3", "routes: wants a list of tables [[routes]]"),
+        (b"a = " + b"[" * 9000, "nested too deep"),
     ],
 )
 def test_files_of_the_wrong_shape(tmp_path: Path, content: bytes, told: str) -> None:
@@ -208,6 +232,13 @@ def test_the_environment_wins(tmp_path: Path) -> None:
     """HUB_PORT and its like go before the file."""
     settings = load(write(tmp_path, "[hub]\nport = 1"), {"HUB_PORT": "8099", "HUB_HOST": "0.0.0.0"})
     assert (settings.hub.port, settings.hub.host) == (8099, "0.0.0.0")
+
+
+@pytest.mark.parametrize("port", ["²", "8" * 5000, "80 80"])
+def test_a_port_of_the_environment_is_a_number(tmp_path: Path, port: str) -> None:
+    """Anything else is one clear line."""
+    with pytest.raises(ConfigError, match=r"hub\.port: found"):
+        load(write(tmp_path, ""), {"HUB_PORT": port})
 
 
 def test_every_setting_of_the_process_can_be_set(tmp_path: Path) -> None:

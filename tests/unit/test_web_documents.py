@@ -9,6 +9,7 @@ import jsonschema
 import openapi_spec_validator
 import pytest
 
+from hub.destination import EVENT_TYPES
 from hub.status import AccountStatus, DestinationStatus, ProcessStatus, StatusReport
 from hub.status import render as render_status
 from hub.trace import Entry, Trace
@@ -74,6 +75,11 @@ def test_the_asyncapi_document_hangs_together() -> None:
     assert {one["name"] for one in document["components"]["messages"].values()} == {
         event.name for event in EVENTS
     }
+
+
+def test_every_event_that_a_destination_may_ask_for_is_described() -> None:
+    """And no other."""
+    assert {event.name for event in EVENTS} == EVENT_TYPES
 
 
 @pytest.mark.parametrize("kind", sorted(event_schemas()))

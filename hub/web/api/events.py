@@ -10,10 +10,10 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta, Struct
 
+from hub.destination import EVENT_TYPES
 from hub.ids import first_id, made_at, show_id
 from hub.store import AWAY
 from hub.store import api as rows
-from hub.web.catalogue import EVENT_TYPES
 from hub.web.cursors import FeedCursor, read_cursor, show_cursor
 from hub.web.problems import SECURITY_HEADERS, Problem, invalid
 from hub.web.routes import Call, Nothing, RouteTable
@@ -160,8 +160,8 @@ async def read_events(call: Call[FeedQuery, Nothing]) -> dict[str, Any]:
 
     Nothing is ever skipped: an event appears only when no other can appear before it any more. Keep
     `next` and ask with it; it is good for 30 days (less where messages are kept for less), an older one
-    gets 410 with the oldest. With `wait` the answer is held until there is something. Events of queues that the token may not see are left
-    out.
+    gets 410 with the oldest. With `wait` the answer is held until there is something. Events of queues
+    that the token may not see are left out.
     """
     asked = call.query
     types = _types(asked.types)
