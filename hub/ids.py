@@ -8,19 +8,10 @@ import os
 import re
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
-__all__ = [
-    "first_id",
-    "id_pattern",
-    "made_at",
-    "new_id",
-    "read_id",
-    "read_trace",
-    "show_id",
-    "trace_parent",
-]
+__all__ = ["first_id", "id_pattern", "new_id", "read_id", "read_trace", "show_id", "trace_parent"]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _TO_PYTHONS = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
@@ -60,11 +51,6 @@ def new_id() -> UUID:
 def first_id(at: datetime) -> UUID:
     """The lowest id that can have been made *at* that time: ids from there on are not older."""
     return UUID(int=int(at.timestamp() * 1000) << 80)
-
-
-def made_at(own: UUID) -> datetime:
-    """When the id was made."""
-    return datetime.fromtimestamp((own.int >> 80) / 1000, UTC)
 
 
 def show_id(prefix: str, value: UUID) -> str:

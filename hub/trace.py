@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from hub.ids import made_at, read_id, read_trace, show_id
+from hub.ids import read_id, read_trace, show_id
 from hub.redact import redact
 from hub.store import Database
 from hub.store.trace import TraceRows, find_message, trace_rows
@@ -174,7 +174,7 @@ def _draft(row: Any) -> Entry:
     call = _json(row["call"]) or {}
     mood = _DRAFT.get(row["state"], "good")
     return Entry(
-        at=row["finished_at"] or row["started_at"] or made_at(row["id"]),
+        at=row["finished_at"] or row["started_at"] or _made_at(row["id"]),
         kind="draft",
         mood=mood,
         summary=f"part {row['position'] + 1} ({row['role']}): {row['state']}",
@@ -188,6 +188,11 @@ def _draft(row: Any) -> Entry:
             "error": _json(row["error"]),
         },
     )
+
+
+def _made_at(own: UUID) -> datetime:
+    """When a UUIDv7 was made."""
+    return msgspec.convert((own.int >> 80) / 1000, datetime, strict=False)
 
 
 def _exchange(row: Any) -> Entry:

@@ -254,8 +254,9 @@ async def feed_page(
     cursor later. Rows that are not the caller's come without a body: they move the cursor only.
     """
     return await db.fetch(
-        "SELECT page.xid::text AS xid, position, id, visible, body FROM ("
-        "SELECT e.xid, e.position, e.id, v.visible, CASE WHEN v.visible THEN e.body END AS body, "
+        "SELECT page.xid::text AS xid, position, id, created_at, visible, body FROM ("
+        "SELECT e.xid, e.position, e.id, e.created_at, v.visible, "
+        "CASE WHEN v.visible THEN e.body END AS body, "
         "count(*) FILTER (WHERE v.visible) OVER (ORDER BY e.xid, e.position) AS n "
         "FROM (SELECT * FROM events WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) "
         "AND (xid, position) > ($3::text::xid8, $4::bigint) ORDER BY xid, position LIMIT $6) e, "

@@ -11,8 +11,9 @@ import asyncpg
 import msgspec
 import pytest
 
+from hub import apitokens
 from hub.core import now
-from hub.ids import new_id
+from hub.ids import new_id, read_id
 from hub.store.housekeeping import retire
 from hub.web.cursors import FeedCursor, show_cursor
 from tests import corekit
@@ -122,6 +123,29 @@ async def test_a_wait_ends_when_something_comes(database_url: str) -> None:
         await made.say(said(0))
         async with asyncio.timeout(3):
             assert texts((await waiting).json["items"]) == ["0"]
+
+
+async def end_of(made: Api, client: Client) -> None:
+    """Revoke the token of *client*."""
+    token = read_id("tok", "tok_" + (client.token or "").split("_")[2])
+    assert token is not None
+    assert await apitokens.revoke(made.core.db, token)
+
+
+async def test_a_wait_tells_nothing_to_a_token_that_has_ended(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes after its end is not for it, though it asked before."""
+    monkeypatch.setattr(apitokens, "_CACHED_S", 0.0)
+    async with api(database_url) as made:
+        client = await made.client("read")
+        waiting = asyncio.create_task(client.get("/v1/events", after="latest", wait=25))
+        await asyncio.sleep(0.5)
+        await end_of(made, client)
+        await made.say(said(0))
+        answer = await waiting
+        assert (answer.status, answer.json.get("items", [])) in ((200, []), (401, []))
+        assert (await client.get("/v1/events")).status == 401
 
 
 async def test_an_old_cursor_is_gone_and_names_the_oldest(database_url: str) -> None:
@@ -256,6 +280,22 @@ async def test_a_stream_ends_when_the_server_stops(database_url: str) -> None:
                 await made.listening.stop()
                 while not stream.content.at_eof():
                     await stream.content.readline()
+
+
+async def test_a_stream_ends_with_its_token(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says nothing of what comes after that."""
+    monkeypatch.setattr(apitokens, "_CACHED_S", 0.0)
+    async with api(database_url) as made:
+        client = await made.client("read")
+        bearer = {"Authorization": f"Bearer {client.token}"}
+        async with made.http.get(f"{made.base}/v1/events/stream", headers=bearer) as stream:
+            await stream.content.readline()
+            await end_of(made, client)
+            await made.say(said(0))
+            async with asyncio.timeout(30):
+                assert b"message.received" not in await stream.content.read()
 
 
 async def dead(made: Api, client: Client) -> list[Any]:

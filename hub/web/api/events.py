@@ -11,7 +11,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from hub.destination import EVENT_TYPES
-from hub.ids import first_id, made_at, show_id
+from hub.ids import first_id, show_id
 from hub.store import AWAY
 from hub.store import api as rows
 from hub.web.cursors import FeedCursor, read_cursor, show_cursor
@@ -133,14 +133,14 @@ async def _page(
     began = call.core.clock()
     found = await rows.feed_page(call.core.db, call.queues, types, place, limit)
     events = [
-        _Read(_place_of(row), made_at(row["id"]), _with_id(row["id"], row["body"]))
+        _Read(_place_of(row), row["created_at"], _with_id(row["id"], row["body"]))
         for row in found
         if row["visible"]
     ]
     scanned = limit if call.queues is None and types is None else rows.SCAN
     more = len(events) >= limit or len(found) >= scanned
     end = _place_of(found[-1]) if found else place
-    return events, (end, made_at(found[-1]["id"]) if more else began), more
+    return events, (end, found[-1]["created_at"] if more else began), more
 
 
 def _place_of(row: Any) -> Place:
@@ -172,6 +172,8 @@ async def read_events(call: Call[FeedQuery, Nothing]) -> dict[str, Any]:
         left = deadline - asyncio.get_running_loop().time()
         if events or more or left <= 0 or not await call.services.feed.beyond(place, left):
             break
+        if not await call.services.still_good(call.request):
+            break  # the token has ended meanwhile; whoever asks again is told
     return {
         "items": [msgspec.Raw(one.body) for one in events],
         "next": _cursor(place, until),
