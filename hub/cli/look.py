@@ -20,7 +20,6 @@ from hub.registry import Installed, installed
 from hub.running import config_path
 from hub.settings import DestinationPlan, load
 from hub.tickets import RunningDesk
-from hub.web.catalogue import EVENT_TYPES
 
 __all__ = ["channels", "check", "status", "trace"]
 
@@ -154,16 +153,8 @@ async def _check_account(core: Core, running: RunningAccount) -> bool:
 
 
 async def _check_destination(core: Core, plan: DestinationPlan) -> bool:
-    """Print what is found of it."""
-    print(f"\n{plan.target.name} ({plan.kind.title})")
-    if unknown := sorted(set(plan.events) - EVENT_TYPES):
-        known = f"there are {', '.join(sorted(EVENT_TYPES))}"
-        _print_check(Check(False, "events", f"there is no {', '.join(unknown)}", known))
-    return await _check_reach(core, plan) and not unknown
-
-
-async def _check_reach(core: Core, plan: DestinationPlan) -> bool:
     """Whether its URL answers at all: a HEAD request carries no event and changes nothing."""
+    print(f"\n{plan.target.name} ({plan.kind.title})")
     running = core.desks.get(core, plan.target.name)
     if running is not None:
         return await _check_desk(core, running)
