@@ -292,6 +292,7 @@ async def test_a_stream_ends_with_its_token(
         bearer = {"Authorization": f"Bearer {client.token}"}
         async with made.http.get(f"{made.base}/v1/events/stream", headers=bearer) as stream:
             await stream.content.readline()
+            await asyncio.sleep(0.5)  # it has looked, and waits
             await end_of(made, client)
             await made.say(said(0))
             async with asyncio.timeout(30):
