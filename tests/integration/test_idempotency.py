@@ -23,11 +23,18 @@ async def db(database_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
-def effect(answer: Answer | None = None, *, gate: asyncio.Event | None = None) -> Work:
-    """Work with an effect that can be counted, and a new answer each time."""
+def effect(
+    answer: Answer | None = None,
+    *,
+    gate: asyncio.Event | None = None,
+    begun: asyncio.Event | None = None,
+) -> Work:
+    """Work with an effect that can be counted, and a new answer each time; it waits at *gate*."""
 
     async def work(tx: Transaction) -> Answer:
         await tx.fetch("INSERT INTO contacts (id, created_at) VALUES ($1, now())", own := new_id())
+        if begun is not None:
+            begun.set()
         if gate is not None:
             await gate.wait()
         return answer or Answer(202, str(own).encode())
@@ -79,9 +86,9 @@ async def test_a_twin_that_takes_too_long_is_not_waited_for(
 ) -> None:
     """The caller hears "still running", and gets the answer when it asks again."""
     monkeypatch.setattr(idempotency, "TWIN_WAITS_MS", 200)
-    gate = asyncio.Event()
-    first = asyncio.create_task(once(db, TOKEN, "k", "hash", effect(gate=gate)))
-    await asyncio.sleep(0.1)
+    gate, begun = asyncio.Event(), asyncio.Event()
+    first = asyncio.create_task(once(db, TOKEN, "k", "hash", effect(gate=gate, begun=begun)))
+    await begun.wait()
     with pytest.raises(StillRunning):
         await once(db, TOKEN, "k", "hash", effect())
     gate.set()

@@ -13,6 +13,7 @@ from hub.ids import new_id
 from hub.model import Draft
 from hub.replies import await_reply
 from hub.store import Database
+from tests.corekit import eventually
 from tests.support.replies import World, until_status
 
 
@@ -52,15 +53,29 @@ async def filed(world: World, conversation: UUID, key: str = "event") -> None:
     )
 
 
+async def held(world: World, conversation: UUID) -> None:
+    """Whoever makes the answer has the lane: what is said from here on is for it."""
+
+    async def is_held() -> bool:
+        rows = await world.db.fetch(
+            "SELECT 1 FROM lanes WHERE kind = 'reply' AND conversation_id = $1 "
+            "AND holder LIKE '%:answer' AND lease_until > clock_timestamp()",
+            conversation,
+        )
+        return bool(rows)
+
+    await eventually(is_held, 30)
+
+
 async def test_a_reply_in_time_goes_into_the_answer_and_nowhere_else(db: Database) -> None:
     """Workers run beside it, with their bells; the platform gets no call."""
     world = World(db)
     conversation = await world.conversation()
     async with world.serving(processes=2):
-        answer = asyncio.create_task(await_reply(world.core, "shop", awaiting()))
+        answer = asyncio.create_task(await_reply(world.core, "shop", awaiting(10)))
         await asyncio.sleep(0.1)
         await filed(world, conversation)
-        await asyncio.sleep(0.2)
+        await held(world, conversation)
         message = await world.reply(conversation, "one\ntwo")
         response = await answer
         await until_status(world, message, "sent")
@@ -98,7 +113,7 @@ async def test_a_reply_that_needs_other_calls_is_left_to_the_lane(db: Database) 
     await filed(world, conversation)
     async with world.serving():
         answer = asyncio.create_task(await_reply(world.core, "shop", awaiting()))
-        await asyncio.sleep(0.2)
+        await held(world, conversation)
         message = await world.reply(conversation, "file:a")
         assert await answer is None
         await until_status(world, message, "sent", timeout=5)
@@ -120,7 +135,7 @@ async def test_an_answer_that_cannot_be_rendered_is_said_by_the_lane(db: Databas
         await until_status(world, message, "sent")
         awaited = AwaitReply("event", timedelta(seconds=2), broken)
         answer = asyncio.create_task(await_reply(world.core, "shop", awaited))
-        await asyncio.sleep(0.2)
+        await held(world, conversation)
         second = await world.reply(conversation, "two")
         assert await answer is None
         await until_status(world, second, "sent", timeout=5)
