@@ -134,13 +134,13 @@ class DemoPart(ABC):
         return {self.app.address(person): person.name for person in people}
 
 
-def quoted(text: str) -> str:
-    """A TOML basic string: JSON's escapes are among TOML's."""
-    return json.dumps(text)
+def quoted(value: Any) -> str:
+    """A TOML value: JSON's texts and lists are among TOML's. People read it, so 您好 stays 您好."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def account_toml(name: str, channel: str, **settings: Any) -> str:
     """One ``[accounts.NAME]``; texts are quoted, lists of texts too."""
     lines = [f"[accounts.{name}]", f"channel = {quoted(channel)}"]
-    lines += [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+    lines += [f"{key} = {quoted(value)}" for key, value in settings.items()]
     return "\n".join(lines) + "\n"

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import socket
+import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,7 @@ from hub.cli.up import _YOURS, _kept, _Up
 from hub.embedded import ServerError
 from hub.running import opened
 from hub.settings import load
+from sandbox.demo import account_toml
 from sandbox.wechat import WeChatSimulator
 
 DESK = """
@@ -273,6 +275,15 @@ def test_check_knows_the_events(tmp_path: Path, monkeypatch, capsys) -> None:
     assert main(["check", "--config", str(path), "desk"]) == 2
     said = capsys.readouterr().err
     assert "destinations.desk.events: found 'message.recieved', wants of ['account.state', " in said
+
+
+def test_the_demos_settings_are_readable() -> None:
+    """By people too: Chinese stands as it is written, and whatever is in a text comes back."""
+    text = '您好，"欢迎"\\\n\x7f'
+    written = account_toml("shop", "wechat", welcome=text, lines=["一"], fast=True)
+    assert "您好，" in written
+    expected = {"channel": "wechat", "welcome": text, "lines": ["一"], "fast": True}
+    assert tomllib.loads(written)["accounts"]["shop"] == expected
 
 
 def test_the_demo_keeps_what_was_added(tmp_path: Path) -> None:
