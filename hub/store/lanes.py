@@ -273,11 +273,12 @@ async def give_way(
     )
     if not ours:
         return False
-    await tx.fetch(
-        "UPDATE deliveries SET state = 2, n = -n, error = $2, finished_at = clock_timestamp() "
-        "WHERE id = $1",
+    await tx.fetch(  # below all others of the lane: a gap that is parked too has the number of its message
+        "UPDATE deliveries SET state = 2, error = $2, finished_at = clock_timestamp(), n = (SELECT "
+        "LEAST(min(d.n), 0) - 1 FROM deliveries d WHERE d.lane_id = $3) WHERE id = $1",
         head.id,
         clean(reason)[:500],
+        lane.id,
     )
     if gap is not None:
         await tx.fetch(

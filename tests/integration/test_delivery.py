@@ -192,6 +192,25 @@ async def test_a_refused_message_is_parked_and_a_gap_takes_its_place(database_ur
 
 
 @pytest.mark.usefixtures("quick")
+async def test_a_refused_gap_is_parked_too(database_url: str) -> None:
+    """What takes none of them holds up neither the conversation nor what clears away old events."""
+    async with running_desk() as desk:
+        settings = settings_for(desk.url, events=ONLY_MESSAGES)
+        async with opened(database_url, settings) as core:
+
+            def answer(said: dict) -> int:  # type: ignore[type-arg]
+                text = said["data"].get("message", {}).get("text", "bad")
+                return 422 if text == "bad" else 200
+
+            desk.answer = answer
+            await say(core, "bad", "after")
+            async with background(Deliverer(core).run()):
+                await eventually(lambda: desk.messages[-1:] == ["after"])
+                await eventually(idle)
+            assert await Delivery.filter(state=2).count() == 2
+
+
+@pytest.mark.usefixtures("quick")
 async def test_a_wrong_url_is_a_fault_of_the_destination(database_url: str) -> None:
     """The same refusal on three lanes with no success between opens the breaker, parks nothing."""
     async with running_desk() as desk:
