@@ -18,9 +18,13 @@ STATES: Mapping[str, State] = {
 
 
 def seen_of(conversation: Mapping[str, Any], *, base_url: str, hub_user: int) -> Seen:
-    """Every thread in the order of their ids, the state and who is assigned."""
+    """Every thread in the order of their ids, the state and who is assigned.
+
+    A draft is nothing yet: when it is sent, it is published under the same id.
+    """
     threads = (conversation.get("_embedded") or {}).get("threads") or ()
-    ordered = sorted(threads, key=lambda one: int(one["id"]))
+    written = [one for one in threads if one.get("state") != "draft"]
+    ordered = sorted(written, key=lambda one: int(one["id"]))
     assignee = conversation.get("assignee") or {}
     return Seen(
         ticket=str(conversation["id"]),

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from hub.channel import HttpAnswer
 from hub.destination import Case, DeskTools, HeardFile, Post, State, Target, Ticket, Told
-from hub.errors import Rejected
+from hub.errors import Rejected, SendError
 from hub.model import Secret
 from outbound.helpdesks._answers import agent_id, check_answer, json_of, own_url
 from outbound.helpdesks._notes import titled, told_text, with_footer
@@ -74,7 +74,10 @@ class FreeScoutApi:
         answer = await self.call("POST", "conversations", json=body)
         ref = _made_id(answer)
         ticket = Ticket(ref=ref, facts=facts)
-        found = await self.find(ticket, post)
+        try:
+            found = await self.find(ticket, post)
+        except SendError:  # it was made, whatever can be read of it now
+            found = ()
         return ticket, found[0] if found else f"hub:{post.key}"
 
     def _thread(self, post: Post, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -105,6 +105,32 @@ async def test_an_error_that_may_have_kept_it(
     assert bodies(freescout) == ["在吗"] * (2 if path == "/threads" else 1)
 
 
+async def test_a_draft_is_sent_when_it_is(world: DeskWorld, freescout: FreeScoutSimulator) -> None:
+    """It is seen while the agent still writes, and published later under the same id."""
+    await world.say({"id": "1", "text": "在吗"})
+    await world.delivered()
+    own = only(freescout)
+    freescout.reply(own, "<p>您好</p>")
+    draft = freescout.conversations[own]["_embedded"]["threads"][0]
+    draft["state"] = "draft"
+    await world.look()
+    assert await world.said() == []
+    draft["state"] = "published"
+    await world.look()
+    assert [text for text, _ in await world.said()] == ["您好"]
+
+
+@pytest.mark.parametrize("status", [429, 500])
+async def test_a_ticket_that_cannot_be_read_yet_is_made_once(
+    world: DeskWorld, freescout: FreeScoutSimulator, status: int
+) -> None:
+    """What was made is known from the answer that made it."""
+    freescout.faults.append(Fault(lambda asked: asked.method == "GET", status))
+    await world.say({"id": "1", "text": "在吗"})
+    await world.delivered()
+    assert bodies(freescout) == ["在吗"]
+
+
 async def test_a_forged_callback_is_refused(
     world: DeskWorld, freescout: FreeScoutSimulator
 ) -> None:
