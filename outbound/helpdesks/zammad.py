@@ -28,6 +28,8 @@ NOBODY = 1
 """The user that owns what nobody owns."""
 
 TITLE_LIMIT = 250
+MOST_TICKETS = 10
+"""Of a customer's newest tickets are looked through for one whose making was not answered."""
 
 
 class ZammadSettings(DeskSettings, frozen=True, kw_only=True):
@@ -139,19 +141,20 @@ class ZammadApi:
     # -- looking up ----------------------------------------------------------------------------------
 
     async def find_ticket(self, case: Case, post: Post) -> tuple[Ticket, str | None] | None:
-        """Among the customer's newest tickets, the one that has the post."""
+        """Among the customer's newest tickets, the one that has the post.
+
+        ``tickets/search`` would not do: it asks Elasticsearch, which learns of a ticket later, if there is
+        one at all.
+        """
         customer = await self._find_customer(_login(case))
         if customer is None:
             return None
         found = await self._json(
-            "tickets/search",
-            query=f"customer_id:{customer}",
-            limit="10",
-            sort_by="id",
-            order_by="desc",
-        )
-        for one in _tickets(found):
-            ticket = Ticket(ref=str(one["id"]), facts={"customer": customer})
+            "ticket_customer", customer_id=str(customer)
+        )  # the newest 15 of each
+        ids = [*found.get("ticket_ids_open", ()), *found.get("ticket_ids_closed", ())]
+        for ref in sorted(map(int, ids), reverse=True)[:MOST_TICKETS]:
+            ticket = Ticket(ref=str(ref), facts={"customer": customer})
             if refs := await self.find(ticket, post):
                 return ticket, refs[0]
         return None
@@ -218,11 +221,3 @@ def _note(subject: str, text: str) -> dict[str, Any]:
         "sender": "Agent",
         "internal": True,
     }
-
-
-def _tickets(found: Any) -> list[Mapping[str, Any]]:
-    """Search answers are a list, or in older versions ids with the tickets beside them."""
-    if isinstance(found, list):
-        return found
-    assets = ((found.get("assets") or {}).get("Ticket") or {}).values()
-    return list(assets)
