@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 from aiohttp import web
@@ -23,6 +24,7 @@ __all__ = ["ChatwootSimulator"]
 
 TYPES = {"incoming": 0, "outgoing": 1, "activity": 2, "template": 3}
 PAGE = 100
+FOUND_EACH = 15
 
 
 @dataclass
@@ -110,23 +112,28 @@ class ChatwootSimulator(DeskSimulator):
         if same:
             text = "Identifier has already been taken"
             return web.json_response({"message": text, "attributes": ["identifier"]}, status=422)
+        source_id = body.get("source_id") or str(uuid4())
+        if source_id in self.inboxed:  # nothing is made then
+            return web.json_response({"message": "source_id should be unique"}, status=422)
         made = {"id": self.new_id(), "name": body["name"], "identifier": body["identifier"]}
         self.contacts[made["id"]] = made
-        self.inboxed[body["source_id"]] = made["id"]
-        inbox = {"source_id": body["source_id"], "inbox": {"id": self.inbox_id}}
+        self.inboxed[source_id] = made["id"]
+        inbox = {"source_id": source_id, "inbox": {"id": self.inbox_id}}
         return web.json_response({"payload": {"contact": made, "contact_inbox": inbox}})
 
     async def _search(self, request: web.Request) -> web.Response:
         part = request.query["q"]
         found = [one for one in self.contacts.values() if part in one["identifier"]]
-        return web.json_response({"payload": found[:15]})
+        start = FOUND_EACH * (int(request.query.get("page", "1")) - 1)
+        return web.json_response({"payload": found[start : start + FOUND_EACH]})
 
     async def _link(self, request: web.Request) -> web.Response:
         body = await request.json()
-        owner = self.inboxed.setdefault(body["source_id"], int(request.match_info["id"]))
+        source_id = body.get("source_id") or str(uuid4())
+        owner = self.inboxed.setdefault(source_id, int(request.match_info["id"]))
         if owner != int(request.match_info["id"]):
             return web.json_response({"message": "source_id should be unique"}, status=422)
-        return web.json_response({"source_id": body["source_id"]})
+        return web.json_response({"source_id": source_id})
 
     async def _of_contact(self, request: web.Request) -> web.Response:
         own = int(request.match_info["id"])
@@ -163,7 +170,8 @@ class ChatwootSimulator(DeskSimulator):
             after = int(request.query["after"])
             page = [one for one in messages if one["id"] > after][:PAGE]
         else:
-            page = messages[-20:]
+            before = int(request.query.get("before", "0"))
+            page = [one for one in messages if not before or one["id"] < before][-20:]
         shown = [{**one, "message_type": TYPES[one["message_type"]]} for one in page]
         return web.json_response({"meta": {}, "payload": shown})
 

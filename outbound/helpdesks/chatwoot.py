@@ -5,6 +5,7 @@ docs/helpdesks/chatwoot.md).
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -25,6 +26,11 @@ OURS = "hub:m:"
 
 CONTENT_LIMIT = 150_000
 MAX_HOPS = 3
+FOUND_EACH, MAX_SEARCHED = 15, 20
+"""Contacts on a page of its search, and how many pages are looked through."""
+
+PAGE_BACK, MAX_PAGES_BACK = 20, 50
+CLOCKS_APART_S = 3600.0
 _STATES: Mapping[State, str] = {"open": "open", "pending": "pending", "resolved": "resolved"}
 _TOLD = frozenset({"sent", "delivered", "read", "failed"})
 
@@ -90,29 +96,36 @@ class ChatwootApi:
         if case.address.scheme == "tel":
             body["phone_number"] = case.address.value
         answer = await self.call("POST", "contacts", json=body)
-        if answer.status == 422:  # it is there already
-            found = await self._find_contact(identifier)
-            if found is None and "phone_number" in body:  # somebody else has the number
-                del body["phone_number"]
-                made = json_of(await self.call("POST", "contacts", json=body), writes=False)
-                return int(made["payload"]["contact"]["id"]), source_id
-            if found is None:
-                check_answer(answer, writes=False)
-            linked = {"inbox_id": self.settings.inbox_id, "source_id": source_id}
-            check_answer(
-                await self.call("POST", f"contacts/{found}/contact_inboxes", json=linked),
-                writes=False,
-            )
-            return int(found or 0), source_id
-        made = json_of(answer, writes=False)
-        return int(made["payload"]["contact"]["id"]), source_id
+        if answer.status == 422 and (found := await self._find_contact(identifier)) is not None:
+            return found, await self._place(found, source_id)
+        for taken in ("phone_number", "source_id"):  # by another contact, one that was merged, say
+            if answer.status == 422 and body.pop(taken, None) is not None:
+                answer = await self.call("POST", "contacts", json=body)
+        made = json_of(answer, writes=False)["payload"]
+        return int(made["contact"]["id"]), str(made["contact_inbox"]["source_id"])
+
+    async def _place(self, contact: int, source_id: str) -> str:
+        """The contact's source_id in the inbox; another where someone else has ours since a merge."""
+        path = f"contacts/{contact}/contact_inboxes"
+        linked = {"inbox_id": self.settings.inbox_id, "source_id": source_id}
+        answer = await self.call("POST", path, json=linked)
+        if answer.status == 422:
+            del linked["source_id"]
+            answer = await self.call("POST", path, json=linked)
+        return str(json_of(answer, writes=False)["source_id"])
 
     async def _find_contact(self, identifier: str) -> int | None:
         """By its identifier, exactly; the search itself matches parts."""
-        query = {"q": identifier}
-        found = json_of(await self.call("GET", "contacts/search", params=query), writes=False)
-        same = [one for one in found["payload"] if one.get("identifier") == identifier]
-        return int(same[0]["id"]) if same else None
+        for page in range(1, MAX_SEARCHED + 1):
+            query = {"q": identifier, "page": str(page)}
+            answer = await self.call("GET", "contacts/search", params=query)
+            found = json_of(answer, writes=False)["payload"]
+            for one in found:
+                if one.get("identifier") == identifier:
+                    return int(one["id"])
+            if len(found) < FOUND_EACH:
+                break
+        return None
 
     # -- posting -------------------------------------------------------------------------------------
 
@@ -237,10 +250,21 @@ class ChatwootApi:
         return None
 
     async def find(self, ticket: Ticket, post: Post) -> Sequence[str]:
-        """By the post's key, which Chatwoot keeps as ``source_id`` (and does not check for repeats)."""
-        answer = await self.call("GET", f"conversations/{ticket.ref}/messages")  # the newest 20
-        newest = json_of(answer, writes=False)["payload"]
-        return [str(one["id"]) for one in newest if one.get("source_id") == f"{OURS}{post.key}"]
+        """By the post's key, which Chatwoot keeps as ``source_id`` (and does not check for repeats).
+
+        From the newest messages back to those that are older than what was said.
+        """
+        query: dict[str, str] = {}
+        for _ in range(MAX_PAGES_BACK):
+            answer = await self.call("GET", f"conversations/{ticket.ref}/messages", params=query)
+            page = json_of(answer, writes=False)["payload"]
+            if same := [one for one in page if one.get("source_id") == f"{OURS}{post.key}"]:
+                return [str(one["id"]) for one in same]
+            oldest = min(page, key=lambda one: int(one["id"]), default=None)
+            if oldest is None or len(page) < PAGE_BACK or _made_before(oldest, post.at):
+                break
+            query = {"before": str(oldest["id"])}
+        return []
 
     async def conversation(self, ref: str) -> Mapping[str, Any]:
         """The conversation as it is now."""
@@ -279,6 +303,12 @@ def _identifier(case: Case) -> str:
 
 def _source_id(case: Case) -> str:
     return f"hub:{case.conversation_id}"
+
+
+def _made_before(message: Mapping[str, Any], at: datetime) -> bool:
+    """Whether it is older, by Chatwoot's clock, than anything that was said at *at* can be there."""
+    made = message.get("created_at")  # Unix seconds
+    return isinstance(made, int | float) and made < at.timestamp() - CLOCKS_APART_S
 
 
 def _attributes(post: Post) -> dict[str, Any]:
