@@ -1,6 +1,7 @@
 """One look at one ticket: what agents said since, how it stands there, and what follows from it."""
 
 from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -9,7 +10,7 @@ import structlog
 from hub.conversations import change
 from hub.core import Core
 from hub.destination import Heard, Seen
-from hub.errors import SendError
+from hub.errors import Rejected, SendError, Unsupported
 from hub.failpoints import failpoint
 from hub.fetch import TooLarge
 from hub.ids import show_id
@@ -19,7 +20,17 @@ from hub.store.heard import Claimed, Waiting
 from hub.tickets import RunningDesk, desk_token
 from hub.tickets.handing import post_note
 
-__all__ = ["AgentReply", "Reading", "Said", "Say"]
+__all__ = ["AgentReply", "NotYet", "Reading", "Said", "Say"]
+
+HINT_S = 60.0
+"""Some helpdesks call before they have written down what they tell: for so long it may still appear."""
+
+SWAPPED_S = 5.0
+"""So far apart may callbacks come in the wrong order; only a look at the ticket shows that none is
+missing."""
+
+FILE_S = 600.0
+"""So long a reply waits for a file of its own that the helpdesk cannot give."""
 
 _log = structlog.get_logger("hub.agents")
 
@@ -50,6 +61,13 @@ class Say(Protocol):
     ) -> Said: ...
 
 
+class NotYet(SendError):
+    """A file of an agent's message cannot be had now."""
+
+    code = "file_not_yet"
+    retryable = True
+
+
 class _Lost(Exception):
     """The ticket is another process's by now, or the message was handled already."""
 
@@ -64,11 +82,14 @@ class Reading:
         self._claimed = claimed
         self._ticket = claimed.ticket
         self._say = say
+        self.is_early = False
+        """A callback told of what cannot be read yet."""
 
     async def read(self) -> None:
         """Read the ticket and handle what is new.
 
         Raises:
+            NotYet: a file is missing, and what follows it waits.
             SendError: the helpdesk did not answer; what signed callbacks brought was handled.
         """
         started = self._core.clock()
@@ -80,16 +101,35 @@ class Reading:
             failure = error
         if seen is not None:
             await self._enter(seen)
-            await rows.forget_hints(self._core.db, self._name, self._ticket.ref, started)
+            self.is_early = await rows.forget_hints(
+                self._core.db, self._name, self._ticket.ref, started - timedelta(seconds=HINT_S)
+            )
         try:
-            for one in await rows.waiting(self._core.db, self._name, self._ticket.ref):
-                await self._handle(one)
-            if seen is not None:
-                await self._note(seen)
+            await self._handle_all(seen)
         except _Lost:
             return
+        except NotYet as error:
+            raise failure or error from error
         if failure is not None:
             raise failure
+
+    async def _handle_all(self, seen: Seen | None) -> None:
+        """Replies in their order, then how the ticket stands, then what agents are to be told."""
+        for one in await self._those("waiting"):
+            if seen is None and self._waited_s(one) < SWAPPED_S:
+                break  # the callback of an earlier one may be on its way
+            await self._handle(one)
+        if seen is not None:
+            await self._note(seen)
+        for one in await self._those("refused"):
+            await self._tell(one)
+
+    async def _those(self, state: str) -> list[Waiting]:
+        found = await rows.waiting(self._core.db, self._name, self._ticket.ref)
+        return [one for one in found if one.state == state]
+
+    def _waited_s(self, one: Waiting) -> float:
+        return (self._core.clock() - one.seen_at).total_seconds()
 
     async def _enter(self, seen: Seen) -> None:
         """Keep what was seen; what the hub posted itself is an echo, whoever it seems to be from."""
@@ -106,16 +146,14 @@ class Reading:
     # -- what was said -------------------------------------------------------------------------------
 
     async def _handle(self, one: Waiting) -> None:
-        if one.state == "refused":
-            await self._tell(one, one.reason or "it was refused")
-            return
         try:
             await self._reply(one, await self._files(one.heard))
         except TooLarge as error:
             await self._refuse(one, f"a file is too large ({error.detail})")
         except SendError as error:
-            if error.retryable or error.code == "ambiguous":
-                raise  # a file that the helpdesk could not give now: the next look tries again
+            is_late = self._waited_s(one) > FILE_S
+            if (error.retryable or error.code == "ambiguous") and not is_late:
+                raise NotYet(error.detail) from error
             await self._refuse(one, " ".join(filter(None, (error.sentence, error.detail))))
 
     async def _files(self, heard: Heard) -> tuple[str, ...]:
@@ -157,18 +195,21 @@ class Reading:
         _log.info("agent_said", destination=self._name, message=show_id("msg", said.message_id))
 
     async def _refuse(self, one: Waiting, reason: str) -> None:
-        """It cannot be said: the agent is told in the ticket."""
-        if await rows.settle(self._core.db, one.id, "waiting", "refused", reason=reason):
-            await self._tell(one, reason)
+        """It cannot be said: the agent will be told in the ticket."""
+        await rows.settle(self._core.db, one.id, "waiting", "refused", reason=reason)
 
-    async def _tell(self, one: Waiting, reason: str) -> None:
+    async def _tell(self, one: Waiting) -> None:
+        reason = one.reason or "it was refused"
         text = f"Not sent to the customer: {reason}"
         if excerpt := one.heard.text.strip()[:80]:
             text += f"\n> {excerpt}"
         key = f"refused:{one.heard.ref}"
-        await post_note(
-            self._core, self._running, self._claimed.conversation_id, self._ticket, key, text
-        )
+        try:
+            await post_note(
+                self._core, self._running, self._claimed.conversation_id, self._ticket, key, text
+            )
+        except (Rejected, Unsupported) as error:
+            _log.warning("agent_not_told", destination=self._name, error=error.reason)
         await rows.settle(self._core.db, one.id, "refused", "told", reason=reason)
 
     # -- how it stands -------------------------------------------------------------------------------

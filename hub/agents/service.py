@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 
 import structlog
 
-from hub.agents.reading import Reading, Say
+from hub.agents.reading import NotYet, Reading, Say
 from hub.core import Core
 from hub.errors import Rejected, SendError
 from hub.store import AWAY
@@ -21,7 +21,15 @@ ROOM = 4
 """So many tickets of one helpdesk are looked at at a time."""
 
 PAUSES_S = (2.0, 5.0, 15.0, 30.0, 60.0)
-"""After failures in a row a helpdesk is left alone for so long."""
+"""After failures in a row a ticket is left alone for so long."""
+
+TICKETS = 3
+"""So many tickets that fail, and none that does not, and the helpdesk itself is left alone."""
+
+SOON_S = 5.0
+"""To the next look at a ticket of which a callback knew more than could be read."""
+
+FILE_PAUSE_S = 15.0
 
 LONGEST_S = 3600.0
 ASLEEP_S = 30 * 24 * 3600.0
@@ -46,7 +54,7 @@ class AgentService:
         self._core = core
         self._say = say
         self._busy: Counter[str] = Counter()
-        self._failures: Counter[str] = Counter()
+        self._failures: defaultdict[str, Counter[int]] = defaultdict(Counter)
         self._quiet_until: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -101,15 +109,20 @@ class AgentService:
 
     async def _look(self, desk: RunningDesk, claimed: Claimed) -> None:
         pause, error = pause_s(claimed.idle_s, desk.poll_s), None
+        reading = Reading(self._core, desk, claimed, self._say)
         try:
-            await Reading(self._core, desk, claimed, self._say).read()
-            self._failures[desk.name] = 0
+            await reading.read()
+            self._failures[desk.name].clear()
+            if reading.is_early:
+                pause = min(pause, SOON_S)
+        except NotYet as failure:  # of this ticket only
+            error, pause = failure.detail, FILE_PAUSE_S
         except Rejected as failure:  # of this ticket only: it was deleted there, say
             error, pause = failure.detail or failure.sentence, LONGEST_S
             _log.warning("ticket_refused", destination=desk.name, ticket=claimed.ticket.ref)
         except SendError as failure:
             error = failure.detail or failure.sentence
-            pause = self._failed(desk.name, error)
+            pause = self._failed(desk.name, claimed.id, error)
         except AWAY:
             pause = PAUSES_S[0]
         except asyncio.CancelledError:
@@ -121,10 +134,14 @@ class AgentService:
         finally:
             await asyncio.shield(self._give_back(claimed, pause, error))
 
-    def _failed(self, name: str, error: str) -> float:
-        self._failures[name] += 1
-        pause = PAUSES_S[min(self._failures[name], len(PAUSES_S)) - 1]
-        self._quiet_until[name] = time.monotonic() + pause
+    def _failed(self, name: str, ticket: int, error: str) -> float:
+        """The pause of that ticket; one that cannot be read says nothing of the others."""
+        failures = self._failures[name]
+        failures[ticket] += 1
+        pause = PAUSES_S[min(failures[ticket], len(PAUSES_S)) - 1]
+        if len(failures) >= TICKETS:
+            pause = PAUSES_S[min(failures.total() // TICKETS, len(PAUSES_S)) - 1]
+            self._quiet_until[name] = time.monotonic() + pause
         _log.warning("helpdesk_not_read", destination=name, error=error, pause_s=pause)
         return pause
 

@@ -179,34 +179,42 @@ class Waiting(NamedTuple):
     state: str
     reason: str | None
     heard: Heard
+    seen_at: datetime
 
 
 async def waiting(db: Database, destination: str, ticket: str) -> list[Waiting]:
     """What of the ticket is to be handled, in its order; a hint is nothing that may be sent."""
     rows = await db.fetch(
-        "SELECT id, state, reason, body FROM desk_messages WHERE destination = $1 AND ticket = $2 "
+        "SELECT id, state, reason, body, seen_at FROM desk_messages WHERE destination = $1 AND ticket = $2 "
         "AND state IN ('waiting', 'refused') ORDER BY position, id",
         destination,
         ticket,
     )
     return [
         Waiting(
-            row["id"], row["state"], row["reason"], msgspec.json.decode(row["body"], type=Heard)
+            row["id"],
+            row["state"],
+            row["reason"],
+            msgspec.json.decode(row["body"], type=Heard),
+            row["seen_at"],
         )
         for row in rows
     ]
 
 
-async def forget_hints(db: Database, destination: str, ticket: str, before: datetime) -> None:
-    """What callbacks told before that time and the helpdesk does not know is never sent."""
-    await db.fetch(
-        "UPDATE desk_messages SET state = 'left', reason = 'the helpdesk knows nothing of it', "
-        "handled_at = clock_timestamp() "
-        "WHERE destination = $1 AND ticket = $2 AND state = 'hint' AND seen_at < $3",
+async def forget_hints(db: Database, destination: str, ticket: str, before: datetime) -> bool:
+    """Forget what callbacks told before that time and the helpdesk knows nothing of; whether it may still
+    come to know of others."""
+    rows = await db.fetch(
+        "WITH gone AS (DELETE FROM desk_messages "
+        "WHERE destination = $1 AND ticket = $2 AND state = 'hint' AND seen_at < $3) "
+        "SELECT 1 FROM desk_messages "
+        "WHERE destination = $1 AND ticket = $2 AND state = 'hint' AND seen_at >= $3 LIMIT 1",
         destination,
         ticket,
         before,
     )
+    return bool(rows)
 
 
 async def settle(
