@@ -25,6 +25,7 @@ __all__ = [
     "file_of_ticket",
     "finish_post",
     "forget_post",
+    "forget_ticket",
     "insert_ticket",
     "is_anothers",
     "keep_lane",
@@ -111,6 +112,11 @@ async def insert_ticket(
         at,
         poll_s,
     )
+
+
+async def forget_ticket(db: Database, destination: str, ref: str) -> None:
+    """The helpdesk has deleted it: its case may have another, and nobody looks at it any more."""
+    await db.fetch("DELETE FROM tickets WHERE destination = $1 AND ref = $2", destination, ref)
 
 
 async def note_state(tx: Transaction | Database, destination: str, ref: str, state: str) -> None:

@@ -21,7 +21,7 @@ from hub.errors import Ambiguous, Rejected, SendError, Unknowable, Unreachable, 
 from hub.failpoints import failpoint
 from hub.ids import read_id, show_id
 from hub.model import Address, Location
-from hub.store import Transaction
+from hub.store import AWAY, Transaction
 from hub.store import tickets as rows
 from hub.store.lanes import ClaimedLane, Head
 from hub.tickets.desks import RunningDesk
@@ -34,9 +34,13 @@ UNSURE_TIMES = 2
 """A helpdesk that has not answered may still take a post for so many time-outs; it is not posted again
 before."""
 
-GATEWAY_ERRORS = ("502", "503")
-"""What stands before a helpdesk answers so; what it passed on, and did not, is seen by looking it up."""
-GATEWAY_TIMEOUT = "504"
+GATEWAY_ERRORS = ("502", "503", "520", "521", "522", "523", "525", "526", "530")
+"""What stands before a helpdesk answers so (those from 520 on are Cloudflare's); what it passed on, and
+did not, is seen by looking it up."""
+GATEWAY_TIMEOUTS = ("504", "524")
+
+GONE = ("404", "410")
+"""What a helpdesk says of a ticket that was deleted there."""
 
 EXTENSIONS = {"image/jpeg": ".jpg", "image/png": ".png", "image/gif": ".gif", "audio/amr": ".amr"}
 
@@ -79,7 +83,11 @@ async def _renewing(core: Core, lane: ClaimedLane) -> AsyncIterator[None]:
     async def renew() -> None:
         while True:
             await asyncio.sleep(RENEW_S)
-            if not await rows.keep_lane(core.db, lane.id, lane.epoch) and work is not None:
+            try:
+                ours = await rows.keep_lane(core.db, lane.id, lane.epoch)
+            except AWAY:  # it is ours until its lease ends, and may be kept again before
+                continue
+            if not ours and work is not None:
                 work.cancel()
                 return
 
@@ -114,13 +122,39 @@ class _Handing:
         self._insists = insists
 
     async def do(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Each type of event has its own meaning; what has none here is left."""
+        """Do what an event means; once more, when the helpdesk has deleted the ticket that there was."""
+        number, ticket = await self._ticket()
+        try:
+            await self._do(kind, data, number, ticket)
+        except Rejected as error:
+            if ticket is None or not await self._is_gone(ticket, error):
+                raise
+            _log.warning("ticket_gone", destination=self._name, ticket=ticket.ref)
+            await rows.forget_ticket(self._core.db, self._name, ticket.ref)
+            await self._do(kind, data, *await self._ticket())
+
+    async def _ticket(self) -> tuple[int, Ticket | None]:
         found = await rows.current_ticket(self._core.db, self._name, self._conversation_id)
-        number, ticket = found or (0, None)
+        return found or (0, None)
+
+    async def _is_gone(self, ticket: Ticket, refusal: Rejected) -> bool:
+        """Whether that is what *refusal* means: the ticket itself is asked for."""
+        if refusal.external_code not in ("400", *GONE):  # 400: a form that names no ticket
+            return False
+        try:
+            await self._desk.look(ticket, None)
+        except Rejected as error:
+            return error.external_code in GONE
+        return False
+
+    async def _do(
+        self, kind: str, data: Mapping[str, Any], number: int, ticket: Ticket | None
+    ) -> None:
+        """Each type of event has its own meaning; what has none here is left."""
         if kind == "message.received":
             await self._message(data["message"], number, ticket)
         elif kind == "conversation.updated":
-            await self._conversation(data["conversation"], ticket)
+            await self._conversation(ticket)
         elif ticket is None:
             return  # nothing else makes a ticket
         elif kind == "message.status":
@@ -260,11 +294,14 @@ class _Handing:
         await self._desk.tell(ticket, told)
         await self._finish([self._event_id], ticket, ref or "")
 
-    async def _conversation(self, conversation: Mapping[str, Any], ticket: Ticket | None) -> None:
+    async def _conversation(self, ticket: Ticket | None) -> None:
+        """Give the ticket the state that the conversation has now: as with assignees, an event may be older
+        than what an agent has done since."""
         if ticket is None:
             return
         await self._assign(ticket)
-        state = conversation["state"]
+        row = await rows.case_row(self._core.db, self._conversation_id)
+        state = row["state"] if row is not None else ticket.state
         if ticket.state == state:
             return
         if state == "open" and self._running.on_reopen == "new_ticket":
@@ -455,7 +492,7 @@ class _Handing:
         found = await find
         if found is not None:
             return found
-        if error.external_code in (None, GATEWAY_TIMEOUT):  # nobody answered: it may still come
+        if error.external_code in (None, *GATEWAY_TIMEOUTS):  # nobody answered: it may still come
             raise error
         await rows.forget_post(self._core.db, self._name, keys)
         if error.external_code in GATEWAY_ERRORS:

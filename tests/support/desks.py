@@ -1,7 +1,7 @@
 """A hub with a connected helpdesk, for tests: the test channel, real database, real HTTP."""
 
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ from hub.worker import say
 from tests import corekit
 from tests.apikit import CHANNEL, MemoryIntake, TextSender
 
-__all__ = ["DeskWorld", "assign_all", "desk_world", "plan_of"]
+__all__ = ["DeskWorld", "assign_all", "change_all", "desk_world", "plan_of"]
 
 
 def plan_of(
@@ -43,10 +43,15 @@ def plan_of(
 
 async def assign_all(core: Core, assignee: str | None) -> None:
     """Assign every conversation, as the API does."""
+    await change_all(core, {"assignee": assignee})
+
+
+async def change_all(core: Core, changes: Mapping[str, Any]) -> None:
+    """Change every conversation, as the API does."""
     for row in await core.db.fetch("SELECT id FROM conversations"):
 
         async def work(tx: Transaction, own: Any = row["id"]) -> frozenset[str]:
-            return await change(tx, core.settings, own, {"assignee": assignee}, core.clock())
+            return await change(tx, core.settings, own, changes, core.clock())
 
         if await core.db.transaction(work):
             core.bells.ring("deliver")
