@@ -13,6 +13,7 @@ from hub.store import AWAY
 from hub.store import heard as rows
 from hub.store.heard import Claimed
 from hub.tickets import RunningDesk
+from hub.tickets.keeping import keeping
 
 __all__ = ["AgentService", "pause_s"]
 
@@ -30,6 +31,9 @@ SOON_S = 5.0
 """To the next look at a ticket of which a callback knew more than could be read."""
 
 FILE_PAUSE_S = 15.0
+
+KEEP_S = 20.0
+"""A ticket is kept so often while it is read; files may take minutes."""
 
 LONGEST_S = 3600.0
 ASLEEP_S = 30 * 24 * 3600.0
@@ -111,7 +115,8 @@ class AgentService:
         pause, error = pause_s(claimed.idle_s, desk.poll_s), None
         reading = Reading(self._core, desk, claimed, self._say)
         try:
-            await reading.read()
+            async with keeping(lambda: rows.fence(self._core.db, claimed), KEEP_S):
+                await reading.read()
             self._failures[desk.name].clear()
             if reading.is_early:
                 pause = min(pause, SOON_S)

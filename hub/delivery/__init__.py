@@ -319,8 +319,10 @@ class Deliverer:
         except Lost:
             _log.info("lane_lost", lane=lane.id)
         except AWAY as error:
-            _log.warning("database_away", error=type(error).__name__)
-            await self._release(lane)
+            _log.warning(
+                "store_away", error=type(error).__name__
+            )  # of rows, or of a connector's files
+            await self._release(lane, FAULT_PAUSE_S)
         except asyncio.CancelledError:
             self._recorder.add(Done(lane.id, lane.epoch, None, (), True))
             raise

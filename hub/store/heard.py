@@ -96,7 +96,7 @@ async def release(db: Database, claimed: Claimed, pause_s: float, error: str | N
     )
 
 
-async def fence(tx: Transaction, claimed: Claimed) -> bool:
+async def fence(tx: Transaction | Database, claimed: Claimed) -> bool:
     """Lock the ticket and prolong its lease; False: it is another's, and nothing may be written."""
     rows = await tx.fetch(
         f"UPDATE tickets SET lease_until = clock_timestamp() + {LEASE} "

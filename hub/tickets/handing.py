@@ -6,8 +6,7 @@ helpdesk may call back inside it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -21,10 +20,11 @@ from hub.errors import Ambiguous, Rejected, SendError, Unknowable, Unreachable, 
 from hub.failpoints import failpoint
 from hub.ids import read_id, show_id
 from hub.model import Address, Location
-from hub.store import AWAY, Transaction
+from hub.store import Transaction
 from hub.store import tickets as rows
 from hub.store.lanes import ClaimedLane, Head
 from hub.tickets.desks import RunningDesk
+from hub.tickets.keeping import keeping
 
 __all__ = ["Unsure", "hand_over", "post_note"]
 
@@ -68,34 +68,15 @@ async def hand_over(core: Core, running: RunningDesk, lane: ClaimedLane, head: H
         show_id("evt", head.event_id),
         insists=head.replayed and head.tries == 0,
     )
+
+    def keep() -> Awaitable[bool]:
+        return rows.keep_lane(core.db, lane.id, lane.epoch)
+
     try:
-        async with asyncio.timeout(WITHIN_S), _renewing(core, lane):
+        async with asyncio.timeout(WITHIN_S), keeping(keep, RENEW_S):
             await handing.do(str(body["type"]), body["data"])
     except TimeoutError as error:
         raise Ambiguous(f"not done in {WITHIN_S:g} s") from error
-
-
-@asynccontextmanager
-async def _renewing(core: Core, lane: ClaimedLane) -> AsyncIterator[None]:
-    """Keep the lane while several calls are made; ends the work when it is lost."""
-    work = asyncio.current_task()
-
-    async def renew() -> None:
-        while True:
-            await asyncio.sleep(RENEW_S)
-            try:
-                ours = await rows.keep_lane(core.db, lane.id, lane.epoch)
-            except AWAY:  # it is ours until its lease ends, and may be kept again before
-                continue
-            if not ours and work is not None:
-                work.cancel()
-                return
-
-    task = asyncio.create_task(renew(), name=f"lane-{lane.id}-keep")
-    try:
-        yield
-    finally:
-        task.cancel()
 
 
 class _Handing:

@@ -7,7 +7,8 @@ Source: https://developer.work.weixin.qq.com/document/path/91770 (the robot: siz
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from email.headerregistry import Address as MailAddress
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -43,6 +44,9 @@ MOST_BYTES = 2048
 
 A_MINUTE, MOST_A_MINUTE = 60.0, 20
 _BUSY_S = 60.0
+TURN_S = 20.0
+"""So long a message waits for those before it."""
+
 _CODES: Mapping[int, type[SendError]] = {
     -1: Unreachable,  # the platform is busy
     45009: RateLimited,
@@ -198,7 +202,7 @@ class GroupRobotApi:
     async def _robot(self, content: str) -> None:
         assert self.settings.robot_url is not None  # noqa: S101 (one of both is set)
         said = {"content": content, "mentioned_list": list(self.settings.mentioned)}
-        async with self._one_by_one:
+        async with self._turn():
             self._keep_pace()
             answer = await self._tools.http(
                 "POST", self.settings.robot_url.reveal(), json={"msgtype": "text", "text": said}
@@ -214,6 +218,23 @@ class GroupRobotApi:
             pause = _BUSY_S if kind is RateLimited else None
             detail = f"{code} {single_line(str(told.get('errmsg', '')))[:200]}"
             raise kind(detail, external_code=code, retry_after=pause)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One after the other. Who has waited for long was not sent, and must not end as one that may be.
+
+        Raises:
+            RateLimited: the robot is slow, and others were first.
+        """
+        try:
+            async with asyncio.timeout(TURN_S):
+                await self._one_by_one.acquire()
+        except TimeoutError as error:
+            raise RateLimited("the robot is slow", retry_after=TURN_S) from error
+        try:
+            yield
+        finally:
+            self._one_by_one.release()
 
     def _keep_pace(self) -> None:
         """A robot takes so many messages a minute; what is over waits, in order, before it is refused.

@@ -1,5 +1,6 @@
 """What helpdesks do to a connector beyond the ordinary: in no case is a word lost, doubled or reordered."""
 
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -8,11 +9,14 @@ import pytest
 from aiohttp import web
 
 from adapters.helpdesks.chatwoot import DESTINATION
+from hub.agents import service
+from hub.blobs import StoreAway
 from hub.model import Secret
+from hub.store import heard as heard_rows
 from outbound.helpdesks.chatwoot import ChatwootSettings
 from sandbox.chatwoot import ChatwootSimulator
 from sandbox.desks import Fault
-from tests.corekit import eventually
+from tests.corekit import background, eventually
 from tests.support.desks import DeskWorld, change_all, desk_world, plan_of
 
 
@@ -61,6 +65,10 @@ async def said(world: DeskWorld) -> list[str]:
     return [text for text, _ in await world.said()]
 
 
+async def is_said(world: DeskWorld, text: str) -> bool:
+    return text in await said(world)
+
+
 async def dead(world: DeskWorld) -> list[str]:
     """Why deliveries were set aside."""
     rows = await world.core.db.fetch("SELECT error FROM deliveries WHERE state = 2")
@@ -86,6 +94,27 @@ async def test_a_deleted_ticket_loses_no_customer(
     chatwoot.reply(own, "在")
     await world.look()
     assert await said(world) == ["在"]
+
+
+async def test_files_that_are_away_are_asked_for_in_peace(
+    world: DeskWorld, chatwoot: ChatwootSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store of files does not answer: the message waits for it, and nobody spins."""
+    await world.say({"id": "1", "text": "see this"})
+    await world.attach(b"%PDF-1.7", "a.pdf")
+    asked: list[float] = []
+
+    async def away(_sha256: str) -> bytes | None:
+        asked.append(time.monotonic())
+        raise StoreAway("no answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.core.media.blobs, "read", away)
+        async with world.delivering():
+            await eventually(lambda: len(asked) >= 3)
+    assert asked[2] - asked[0] > 1.5
+    await world.delivered()
+    assert [name for name, _ in chatwoot.files.values()] == ["a.pdf"]
 
 
 @pytest.mark.parametrize("status", [520, 522, 530])
@@ -206,6 +235,24 @@ async def test_a_file_that_never_comes_is_told(
     assert await said(world) == ["and this"]
     notes = [one["content"] for one in chatwoot.conversations[1].messages if one["private"]]
     assert [one.partition(":")[0] for one in notes] == ["Not sent to the customer"]
+
+
+async def test_files_may_take_longer_than_a_lease(
+    world: DeskWorld, chatwoot: ChatwootSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ticket stays with who reads it, and nobody begins again meanwhile."""
+    monkeypatch.setattr(heard_rows, "LEASE", "interval '1 second'")
+    monkeypatch.setattr(service, "KEEP_S", 0.2)
+    await world.say({"id": "1", "text": "在吗"})
+    await world.delivered()
+    chatwoot.faults.append(
+        Fault(partial(calls, "GET", "/disk"), 200, delay_s=0.8, body=b"%PDF-1.7", count=99)
+    )
+    chatwoot.reply(1, "see these", files=tuple((f"{n}.pdf", b"x") for n in range(3)))
+    await heard(chatwoot, 2)
+    async with background(world.agents.run()):
+        await eventually(partial(is_said, world, "see these"), 20.0)
+    assert chatwoot.faults[0].count == 96
 
 
 async def test_a_ticket_that_cannot_be_read_slows_no_other(

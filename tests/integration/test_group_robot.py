@@ -13,6 +13,8 @@ from aiohttp import ClientSession
 
 from adapters.helpdesks.group_robot import DESTINATION
 from hub.model import Secret
+from hub.tickets import handing
+from outbound.helpdesks import group_robot
 from outbound.helpdesks.group_robot import GroupRobotSettings, MailBox
 from sandbox.desks import Fault
 from sandbox.group_robot import GroupRobotSimulator
@@ -20,6 +22,7 @@ from sandbox.mail.smtp import SmtpServer
 from tests.corekit import eventually
 from tests.support.desks import DeskWorld, desk_world, plan_of
 
+OK = b'{"errcode":0,"errmsg":"ok"}'
 LINK = re.compile(r"https?://\S+")
 
 
@@ -249,6 +252,21 @@ async def test_an_answer_that_never_came_is_not_repeated(
     assert sum("vielleicht" in told for told in group.wall) == 1
     assert "could not hand over" in group.wall[-1]
     assert "vielleicht" in (await get(link_in(group.wall[-1])))[1]
+
+
+async def test_who_waited_for_others_was_not_sent(
+    world: DeskWorld, group: GroupRobotSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow robot gets one after the other; what had no turn in time is sent later, not set aside."""
+    monkeypatch.setattr(handing, "WITHIN_S", 3.0)
+    monkeypatch.setattr(group_robot, "TURN_S", 0.2)
+    group.faults.append(Fault(lambda asked: True, 200, kept=True, delay_s=1.5, body=OK, count=3))
+    for who in ("ann", "bob", "cat", "dan"):
+        await world.say({"id": who, "from": who, "text": f"from {who}"})
+    await world.delivered(60.0)
+    assert await world.core.db.fetch("SELECT error FROM deliveries WHERE state = 2") == []
+    said = [one.partition("】")[2].partition("\n")[0] for one in group.wall]
+    assert sorted(said) == ["from ann", "from bob", "from cat", "from dan"]
 
 
 async def test_a_mail_address_is_a_helpdesk_too(database_url: str) -> None:
