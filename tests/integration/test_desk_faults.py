@@ -241,12 +241,12 @@ async def test_files_may_take_longer_than_a_lease(
     world: DeskWorld, chatwoot: ChatwootSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ticket stays with who reads it, and nobody begins again meanwhile."""
-    monkeypatch.setattr(heard_rows, "LEASE", "interval '1 second'")
-    monkeypatch.setattr(service, "KEEP_S", 0.2)
+    monkeypatch.setattr(heard_rows, "LEASE", "interval '3 seconds'")
+    monkeypatch.setattr(service, "KEEP_S", 0.3)
     await world.say({"id": "1", "text": "在吗"})
     await world.delivered()
     chatwoot.faults.append(
-        Fault(partial(calls, "GET", "/disk"), 200, delay_s=0.8, body=b"%PDF-1.7", count=99)
+        Fault(partial(calls, "GET", "/disk"), 200, delay_s=1.2, body=b"%PDF-1.7", count=99)
     )
     chatwoot.reply(1, "see these", files=tuple((f"{n}.pdf", b"x") for n in range(3)))
     await heard(chatwoot, 2)
