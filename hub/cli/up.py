@@ -47,6 +47,11 @@ def up(arguments: Sequence[str]) -> int:
             return asyncio.run(_Up(var, path, environment, given.workers, given.once).run())
     except (ServerError, UnsafeDatabase) as error:
         return fail(f"hub up: {error}")
+    except OSError as error:  # of files only: what else may fail says so by itself
+        if error.filename is None:
+            raise
+        where = "HUB_DATA_DIR=FOLDER names another folder for what the hub writes"
+        return fail(f"hub up: {error.filename}: {error.strerror}; {where}")
 
 
 def _tell(text: str) -> None:

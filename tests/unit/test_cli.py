@@ -277,6 +277,19 @@ def test_check_knows_the_events(tmp_path: Path, monkeypatch, capsys) -> None:
     assert "destinations.desk.events: found 'message.recieved', wants of ['account.state', " in said
 
 
+def test_up_where_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence that names the place and a way out, and no traceback."""
+    (tmp_path / "var").write_text("a file is no folder")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setenv("HUB_DATA_DIR", str(tmp_path / "var"))
+    assert main(["up", "--once"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"hub up: {tmp_path}/var: File exists; HUB_DATA_DIR=FOLDER names")
+
+
 def test_the_demos_settings_are_readable() -> None:
     """By people too: Chinese stands as it is written, and whatever is in a text comes back."""
     text = '您好，"欢迎"\\\n\x7f'
