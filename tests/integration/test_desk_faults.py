@@ -267,6 +267,18 @@ async def test_a_ticket_that_cannot_be_read_slows_no_other(
     assert await said(world) == ["answer"]
 
 
+async def test_a_helpdesk_that_is_down_is_left_alone(
+    world: DeskWorld, chatwoot: ChatwootSimulator
+) -> None:
+    """After a few tickets that cannot be read the others are not tried."""
+    for number in range(9):
+        await world.say({"id": str(number), "from": f"person {number}", "text": "在吗"})
+    await world.delivered()
+    chatwoot.faults.append(Fault(partial(calls, "GET", "/conversations/"), 500, count=999))
+    await world.look()
+    assert chatwoot.faults[0].count == 999 - service.ROOM
+
+
 async def test_a_note_that_is_refused_holds_back_no_reply(
     world: DeskWorld, chatwoot: ChatwootSimulator
 ) -> None:
