@@ -246,7 +246,7 @@ def _document(path: Path | None) -> tuple[dict[str, Any], bytes]:
         return {}, b""
     try:
         raw = path.read_bytes()
-        return tomllib.loads(raw.decode("utf-8")), raw
+        return tomllib.loads(raw.decode("utf-8-sig")), raw  # some editors mark what they write
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:

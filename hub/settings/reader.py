@@ -52,7 +52,7 @@ class Reader:
         text = value
         if value.startswith("file:"):
             try:
-                text = Path(value.removeprefix("file:")).read_text(encoding="utf-8")
+                text = Path(value.removeprefix("file:")).read_text(encoding="utf-8-sig")
                 text = text.removesuffix("\n").removesuffix("\r")  # as every editor leaves it
             except OSError as error:
                 self.wrong(key, f"cannot read {value.removeprefix('file:')!r}: {error.strerror}")

@@ -199,6 +199,18 @@ def test_a_secret_from_a_file_loses_its_spaces_with_a_warning(tmp_path: Path) ->
     assert any("app_secret" in warning for warning in settings.warnings)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    """Notepad writes one, into settings and secrets."""
+    secret = tmp_path / "secret"
+    secret.write_text("0123456789abcdef0123456789abcdef", encoding="utf-8-sig")
+    path = tmp_path / "hub.toml"
+    text = WECHAT.replace("${WX_SECRET}", f"file:{secret.as_posix()}")
+    path.write_text(text, encoding="utf-8-sig")
+    settings = load(path, {})
+    assert settings.accounts["shop"].account.settings.app_secret == Secret(ENVIRONMENT["WX_SECRET"])
+    assert settings.warnings == ()
+
+
 @pytest.mark.parametrize(
     "content, told",
     [
