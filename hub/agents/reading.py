@@ -18,7 +18,7 @@ from hub.store import Transaction, tickets
 from hub.store import heard as rows
 from hub.store.heard import Claimed, Waiting
 from hub.tickets import RunningDesk, desk_token
-from hub.tickets.handing import post_note
+from hub.tickets.posting import post_note
 
 __all__ = ["AgentReply", "NotYet", "Reading", "Said", "Say"]
 

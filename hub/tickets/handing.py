@@ -1,8 +1,6 @@
-"""Handing an event over to a connected helpdesk.
+"""Handing an event over to a connected helpdesk: what each type of event means there.
 
-The intent to post is on disk before the call, its outcome after it: a post that nobody confirmed is
-looked up at the helpdesk and never repeated blindly. No transaction or lock is held across a call, for a
-helpdesk may call back inside it.
+No transaction or lock is held across a call, for a helpdesk may call back inside it.
 """
 
 import asyncio
@@ -16,41 +14,25 @@ import structlog
 
 from hub.core import Core
 from hub.destination import Case, Post, PostFile, Ticket, Told
-from hub.errors import Ambiguous, Rejected, SendError, Unknowable, Unreachable, Unsupported
-from hub.failpoints import failpoint
+from hub.errors import Ambiguous, Rejected, Unsupported
 from hub.ids import read_id, show_id
 from hub.model import Address, Location
-from hub.store import Transaction
 from hub.store import tickets as rows
 from hub.store.lanes import ClaimedLane, Head
 from hub.tickets.desks import RunningDesk
 from hub.tickets.keeping import keeping
+from hub.tickets.posting import Posting
 
-__all__ = ["Unsure", "hand_over", "post_note"]
+__all__ = ["hand_over"]
 
 WITHIN_S = 90.0
 RENEW_S = 8.0
-UNSURE_TIMES = 2
-"""A helpdesk that has not answered may still take a post for so many time-outs; it is not posted again
-before."""
-
-GATEWAY_ERRORS = ("502", "503", "520", "521", "522", "523", "525", "526", "530")
-"""What stands before a helpdesk answers so (those from 520 on are Cloudflare's); what it passed on, and
-did not, is seen by looking it up."""
-GATEWAY_TIMEOUTS = ("504", "524")
-
 GONE = ("404", "410")
 """What a helpdesk says of a ticket that was deleted there."""
 
 EXTENSIONS = {"image/jpeg": ".jpg", "image/png": ".png", "image/gif": ".gif", "audio/amr": ".amr"}
 
 _log = structlog.get_logger("hub.tickets")
-
-
-class Unsure(Ambiguous):
-    """A post was not answered and is not there; it may still come."""
-
-    code = "unsure"
 
 
 async def hand_over(core: Core, running: RunningDesk, lane: ClaimedLane, head: Head) -> None:
@@ -92,7 +74,7 @@ class _Handing:
         conversation_id: UUID,
         event_id: str,
         *,
-        insists: bool = False,
+        insists: bool,
     ) -> None:
         self._core = core
         self._running = running
@@ -100,7 +82,7 @@ class _Handing:
         self._name = running.name
         self._conversation_id = conversation_id
         self._event_id = event_id
-        self._insists = insists
+        self._posting = Posting(core, running, conversation_id, insists=insists)
 
     async def do(self, kind: str, data: Mapping[str, Any]) -> None:
         """Do what an event means; once more, when the helpdesk has deleted the ticket that there was."""
@@ -157,11 +139,11 @@ class _Handing:
         if ticket is not None and (
             case.number <= number or self._running.on_reopen == "same_ticket"
         ):
-            await self._add(ticket, post)
+            await self._posting.add(ticket, post)
             if ticket.state == "resolved" and post.role == "contact":
                 await self._set_state(ticket, "open")
             return
-        await self._assign(await self._open(case, post))
+        await self._assign(await self._posting.open(case, post))
 
     async def _post_of(self, message: Mapping[str, Any]) -> Post:
         own = read_id("msg", message["id"])
@@ -247,7 +229,8 @@ class _Handing:
         files = await self._files(message_id, attachment["id"])
         if files:
             name = files[0].filename
-            await self._add(ticket, self._hub_post(attachment["id"], name, "contact", files))
+            post = self._posting.hub_post(attachment["id"], name, "contact", files)
+            await self._posting.add(ticket, post)
 
     # -- what became of it ---------------------------------------------------------------------------
 
@@ -259,21 +242,15 @@ class _Handing:
         reason = " ".join(filter(None, (error.get("message"), error.get("detail")))) or None
         if ref is None:  # said in another helpdesk, or by the API: agents here want to know
             text = f"{message['sender'].get('name') or 'Somebody'} answered: {message['text']}"
-            await self._add(ticket, self._hub_post(message["id"], text, "agent"))
+            await self._posting.add(ticket, self._posting.hub_post(message["id"], text, "agent"))
             if status not in ("failed", "unknown", "held"):
                 return
-        done = await rows.begin_post(
-            self._core.db,
-            self._name,
-            [self._event_id],
-            self._conversation_id,
-            self._core.clock(),
-        )
-        if self._event_id in done and done[self._event_id].done:
+        before = await self._posting.begin([self._event_id])
+        if self._event_id in before and before[self._event_id].done:
             return
         told = Told(ref=ref, status=str(status), text=message["text"] or "", reason=reason)
         await self._desk.tell(ticket, told)
-        await self._finish([self._event_id], ticket, ref or "")
+        await self._posting.finish([self._event_id], ticket, ref or "")
 
     async def _conversation(self, ticket: Ticket | None) -> None:
         """Give the ticket the state that the conversation has now: as with assignees, an event may be older
@@ -313,180 +290,7 @@ class _Handing:
 
     async def note(self, ticket: Ticket, text: str) -> None:
         """Tell agents something."""
-        await self._add(ticket, self._hub_post(self._event_id, text, "hub"))
-
-    def _hub_post(self, key: str, text: str, role: Any, files: tuple[PostFile, ...] = ()) -> Post:
-        return Post(key=key, role=role, text=text, at=self._core.clock(), files=files)
-
-    # -- posting once --------------------------------------------------------------------------------
-
-    async def _open(self, case: Case, post: Post) -> Ticket:
-        first = msgspec.structs.replace(post, files=())  # they follow, each once
-        keys = [case.key, post.key]
-        before = await self._begin(keys, case.key)
-        if post.key in before and (where := before[post.key].where) not in (None, case.key):
-            await rows.forget_post(self._core.db, self._name, [case.key])
-            return await self._resume(case, str(where), post)
-        made: tuple[Ticket, str | None] | None = None
-        if case.key in before:
-            made = await self._found_ticket(case, first, is_same=post.key in before)
-            self._check_age(before[case.key], made)
-        if made is None:
-            await self._begin_again(before)
-            try:
-                made = await self._desk.open(case, first)
-            except Ambiguous as error:
-                made = await self._surely(self._desk.find_ticket(case, first), error, keys)
-            except SendError:
-                await rows.forget_post(self._core.db, self._name, keys)
-                raise
-        ticket, ref = made
-        failpoint("tickets.opened")
-        await self._keep_ticket(case, ticket, keys if ref else [case.key], ref or "")
-        if ref is None:  # the ticket was made, and its first message was not
-            await rows.forget_post(self._core.db, self._name, [post.key])
-        if ref is None or post.files:
-            await self._add(ticket, post)
-        return ticket
-
-    async def _resume(self, case: Case, where: str, post: Post) -> Ticket:
-        """Go on with a post where it was begun: the conversation has been opened once more since, and a
-        post that nobody confirmed is looked up there, not here."""
-        ticket = await rows.ticket_of(self._core.db, self._name, where)
-        if ticket is not None:
-            await self._add(ticket, post)
-            return ticket
-        number = int(where.rpartition(":")[2])
-        return await self._open(msgspec.structs.replace(case, number=number), post)
-
-    async def _found_ticket(
-        self, case: Case, post: Post, *, is_same: bool
-    ) -> tuple[Ticket, str | None] | None:
-        """The ticket of a case that was begun before; *is_same*: by this very post.
-
-        Another message makes another ticket, where nobody can tell what became of the first.
-        """
-        try:
-            return await self._desk.find_ticket(case, post)
-        except Unknowable:
-            if is_same and not self._insists:
-                raise
-            return None
-
-    async def _keep_ticket(self, case: Case, ticket: Ticket, keys: list[str], ref: str) -> None:
-        async def work(tx: Transaction) -> None:
-            now = self._core.clock()
-            await rows.insert_ticket(
-                tx,
-                self._name,
-                self._conversation_id,
-                case.number,
-                ticket,
-                self._running.poll_s,
-                now,
-            )
-            await rows.finish_post(tx, self._name, keys, ticket.ref, ref, now)
-
-        await self._core.db.transaction(work)
-
-    async def _add(self, ticket: Ticket, post: Post) -> None:
-        """Put *post* into the ticket once; files that are too many for one post make further ones."""
-        each = self._desk.files_each
-        rest = post.files[each:]
-        await self._add_one(ticket, msgspec.structs.replace(post, files=post.files[:each]))
-        for start in range(0, len(rest), each):
-            some = rest[start : start + each]
-            names = ", ".join(file.filename for file in some)
-            await self._add_one(ticket, self._hub_post(some[0].key, names, post.role, some))
-
-    async def _add_one(self, ticket: Ticket, post: Post) -> None:
-        files = [file.key for file in post.files if file.key != post.key]
-        before = await self._begin([post.key, *files], ticket.ref)
-        known = {key for key, begun in before.items() if begun.done}
-        if post.key in known:
-            left = tuple(file for file in post.files if file.key not in known)
-            if left:  # those of a message that opened its ticket
-                names = ", ".join(file.filename for file in left)
-                more = self._hub_post(f"{post.key}/files", names, post.role, left)
-                await self._add(ticket, more)
-            return
-        if known:  # a file that went by itself before
-            kept = tuple(file for file in post.files if file.key not in known)
-            post = msgspec.structs.replace(post, files=kept)
-        keys = [post.key, *(key for key in files if key not in known)]
-        ref = None
-        if post.key in before:
-            ref = await self._found(ticket, post)
-            self._check_age(before[post.key], ref)
-        if ref is None:
-            await self._begin_again(before)
-            try:
-                ref = await self._desk.add(ticket, post)
-            except Ambiguous as error:
-                ref = await self._surely(self._found(ticket, post), error, keys)
-            except SendError:
-                await rows.forget_post(self._core.db, self._name, keys)
-                raise
-        failpoint("tickets.added")
-        await self._finish(keys, ticket, ref)
-
-    async def _found(self, ticket: Ticket, post: Post) -> str | None:
-        """The post at the helpdesk, where nobody confirmed it; not one that another post is known to be."""
-        try:
-            candidates = await self._desk.find(ticket, post)
-        except Unknowable:
-            if not self._insists:
-                raise
-            candidates = ()
-        taken = await rows.own_refs(self._core.db, self._name, candidates)
-        return next((ref for ref in candidates if ref not in taken), None)
-
-    def _check_age(self, begun: rows.Begun, found: Any) -> None:
-        """Raises Unsure while a post that is not found may still be on its way."""
-        left = UNSURE_TIMES * self._running.plan.timeout_s - begun.age_s
-        if found is None and left > 0 and not self._insists:
-            raise Unsure("a post was not answered; it may still come", retry_after=left)
-
-    async def _begin(self, keys: list[str], where: str) -> dict[str, rows.Begun]:
-        return await rows.begin_post(
-            self._core.db, self._name, keys, self._conversation_id, self._core.clock(), where
-        )
-
-    async def _begin_again(self, before: Mapping[str, rows.Begun]) -> None:
-        """What was not found is posted once more, and may be on its way from now on."""
-        keys = [key for key, begun in before.items() if not begun.done]
-        if keys:
-            await rows.renew_post(self._core.db, self._name, keys, self._core.clock())
-
-    async def _finish(self, keys: list[str], ticket: Ticket, ref: str) -> None:
-        async def work(tx: Transaction) -> None:
-            await rows.finish_post(tx, self._name, keys, ticket.ref, ref, self._core.clock())
-
-        await self._core.db.transaction(work)
-
-    async def _surely(self, find: Any, error: Ambiguous, keys: list[str]) -> Any:
-        """What *find* finds of a post whose outcome is not known.
-
-        One that was answered with an error and is not there, although the helpdesk is well, is refused; by
-        what stands before the helpdesk, it is not.
-        """
-        found = await find
-        if found is not None:
-            return found
-        if error.external_code in (None, *GATEWAY_TIMEOUTS):  # nobody answered: it may still come
-            raise error
-        await rows.forget_post(self._core.db, self._name, keys)
-        if error.external_code in GATEWAY_ERRORS:
-            raise Unreachable(error.detail, external_code=error.external_code) from error
-        raise Rejected(f"it answers, and does not take this: {error.detail}") from error
-
-
-async def post_note(
-    core: Core, running: RunningDesk, conversation_id: UUID, ticket: Ticket, key: str, text: str
-) -> None:
-    """Tell the agents of *ticket* something, once for each *key*."""
-    handing = _Handing(core, running, conversation_id, key)
-    await handing.note(ticket, text)
+        await self._posting.add(ticket, self._posting.hub_post(self._event_id, text, "hub"))
 
 
 def _time(text: str | None) -> datetime | None:

@@ -399,7 +399,7 @@ async def test_a_process_that_ends_after_a_post_posts_nothing_twice(
             died.append(name)
             raise Killed
 
-    monkeypatch.setattr("hub.tickets.handing.failpoint", die_once)
+    monkeypatch.setattr("hub.tickets.posting.failpoint", die_once)
     await world.say({"id": "1", "text": "在吗"})
     async with world.delivering():
         await eventually(lambda: died)
@@ -434,7 +434,7 @@ async def test_a_case_that_is_opened_again_meanwhile_doubles_nothing(
         if opened == 2:
             chatwoot.resolve(1)
             await world.look()
-        monkeypatch.setattr("hub.tickets.handing.failpoint", die_once)
+        monkeypatch.setattr("hub.tickets.posting.failpoint", die_once)
         monkeypatch.setattr("hub.delivery.failpoint", die_once)
         await world.say({"id": "1", "text": "在吗"})
         async with world.delivering():
