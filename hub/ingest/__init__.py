@@ -177,7 +177,10 @@ class Ingester:
         whole = await self._file(settings, claimed, reads)
         self._more[holder] = cut or len(reads) < found or not whole
         if away is not None:
-            raise away
+            try:
+                raise away
+            finally:
+                del away  # with what it remembers it would keep these rows
         return max(len(rows), 1)
 
     @asynccontextmanager
@@ -237,7 +240,7 @@ class Ingester:
             try:
                 results = await self._meaning(settings.accounts[row.account], row, away)
             except AWAY as error:
-                results, away = None, error
+                results, away = None, error.with_traceback(None)
             if results is None:
                 stopped.add(row.partition_id)  # what comes after it must not overtake it
                 continue

@@ -1,6 +1,8 @@
 """Filing when things go wrong: values that no database takes, processes that end, slow channels."""
 
 import asyncio
+import contextlib
+import gc
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -297,6 +299,32 @@ async def test_files_that_cannot_be_kept_keep_nobody_else_waiting(database_url: 
             pass
         filed = await MessageRow.all().order_by("id")
         assert [row.body["text"] for row in filed][3:] == ["file 1", "after", "file 2"]
+
+
+async def test_what_waits_for_its_files_is_not_kept_in_memory(database_url: str) -> None:
+    """A batch may have 32 MB, and is read again each second: none is left to the garbage collector."""
+
+    async def away(_attachment: Attachment) -> Attachment:
+        raise StoreAway("the bucket: no answer")
+
+    channel = msgspec.structs.replace(CHANNEL, normalize=with_file)
+    async with opened(database_url, settings_for(channel=channel)) as core:
+        await store(core, *({"from": "ann", "text": f"file {n}", "id": f"{n}"} for n in range(9)))
+        service = Ingester(core, lambda settings: router_of(settings).choose, NoParsers(), away)
+        gc.collect()
+        gc.disable()
+        before = events_in_memory()
+        try:
+            for _ in range(3):
+                with contextlib.suppress(StoreAway):
+                    await service.once()
+            assert events_in_memory() == before
+        finally:
+            gc.enable()
+
+
+def events_in_memory() -> int:
+    return sum(isinstance(one, InboundEvent) for one in gc.get_objects())
 
 
 async def test_a_batch_is_bounded_in_bytes(
