@@ -174,6 +174,7 @@ class Deliverer:
             await target.fetcher.close()
         added = [name for name in plans if name not in self._targets]
         if added:
+            self._offers.stopped = True  # until it is known how they are
             await ensure_destinations(self._core.db, added)
             for name in added:
                 self._targets[name] = Target(plans[name])

@@ -65,7 +65,8 @@ class Offers:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing is taken now: nobody would serve it, or what nobody serves is given back."""
+        """Whether nothing is taken now: nobody would serve it, or what nobody serves is given back. What was
+        taken before is served all the same unless *stopped*."""
         return self.stopped or self._shut > 0
 
     def target_of(self, destination: str, queue: str | None) -> Target | None:
@@ -100,7 +101,7 @@ class Offers:
                 target.promised -= 1
         if one.lanes:
             failpoint("delivery.claimed")
-        if self.closed:
+        if self.stopped:
             self.unsure = self.unsure or bool(one.lanes)
             return
         targets = {target.plan.target.name: target for target in one.kept}

@@ -11,10 +11,13 @@ import pytest
 from hub import delivery
 from hub.core import Core
 from hub.delivery import Deliverer
-from hub.ids import show_id
+from hub.delivery.offers import Offers
+from hub.delivery.target import Target
+from hub.ids import new_id, show_id
 from hub.ingest import filing
 from hub.settings import Route
 from hub.store import Database, lanes
+from hub.store.breakers import open_breaker
 from hub.store.models import Lane
 from hub.store.queues import pause
 from tests.corekit import (
@@ -258,6 +261,53 @@ async def test_whoever_stops_meanwhile_gives_back_what_it_is_handed(
             async with background(Deliverer(twin(core, "other")).run()):
                 await eventually(idle, timeout=5.0)
             assert desk.messages == ["one"]
+
+
+async def test_what_is_taken_while_lost_lanes_are_looked_for_is_served() -> None:
+    """A filing that hangs puts that off, and must not put off what others file meanwhile."""
+    plan = settings_for("http://127.0.0.1:9/").destinations["desk"]
+    desk, served = Target(plan), []
+    offers = Offers("p", {"desk": desk}, lambda _target, lane, _since: served.append(lane))
+    offers.stopped = False
+    lane = lanes.ClaimedLane(1, "desk", new_id(), 1, [])
+    with offers.offer():  # it hangs
+        with offers.offer() as quick:
+            assert quick.wants("desk", "inbox")
+            looking = offers.none(0.01)
+            assert await looking.__aenter__() is False
+            assert not quick.wants("desk", "inbox")
+            quick.hand([lane])
+        assert served == [lane]
+        assert not offers.unsure
+        await looking.__aexit__(None, None, None)
+    await desk.fetcher.close()
+
+
+async def test_a_destination_that_is_changed_gets_nothing_before_it_is_looked_at(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been down, which the new settings do not change."""
+    looks, look = asyncio.Event(), asyncio.Event()
+    known = delivery.breakers
+
+    async def slowly(db: Database) -> Any:
+        looks.set()
+        await look.wait()
+        return await known(db)
+
+    async with scene(database_url) as (core, desk, deliverer, say):
+        await open_breaker(core.db, "desk", "answered 500", 60.0)
+        await eventually(lambda: deliverer._targets["desk"].open)
+        monkeypatch.setattr(delivery, "breakers", slowly)
+        changed = core.settings.destinations["desk"]._replace(timeout_s=3.0)
+        core.settings = core.settings._replace(destinations={"desk": changed})
+        await eventually(lambda: deliverer._targets["desk"].plan == changed)
+        await looks.wait()
+        await say("one")
+        assert not deliverer._serving
+        look.set()
+        await eventually(lambda: deliverer._targets["desk"].open)
+        assert desk.messages == []
 
 
 async def test_two_filings_at_once_take_a_lane_once(database_url: str) -> None:
