@@ -170,7 +170,7 @@ def _warnings(core: Core, found: Counts) -> tuple[str, ...]:
 async def _pauses(core: Core, queues: Sequence[str] | None) -> list[str]:
     """What is said of queues that a person has paused, and may have forgotten."""
     return [
-        f"Queue {name} is paused since {since:%Y-%m-%d %H:%M}: what is in it waits. "
+        f"Queue {name} is paused since {since:%Y-%m-%d %H:%M} UTC: what is in it waits. "
         f"To go on: hub queue resume {name}"
         for name, since in sorted((await paused(core.db)).items())
         if queues is None or name in queues

@@ -102,7 +102,7 @@ async def test_a_queue_that_somebody_paused_is_not_forgotten(database_url: str) 
         await pause(core.db, "sales", True, since)
         report = await status(core)
         (told,) = [one for one in report.warnings if "paused" in one]
-        assert told.startswith("Queue sales is paused since 2026-01-02 03:04")
+        assert told.startswith("Queue sales is paused since 2026-01-02 03:04 UTC")
         assert told.endswith("hub queue resume sales")
         assert report.light != "green"
         assert not [one for one in (await status(core, ["night"])).warnings if "paused" in one]
