@@ -1,6 +1,7 @@
 """The feed: complete, in order, by cursor, by stream; and the dead letters."""
 
 import asyncio
+import itertools
 import json
 from datetime import timedelta
 from typing import Any
@@ -14,7 +15,9 @@ import pytest
 from hub import apitokens
 from hub.core import now
 from hub.ids import new_id, read_id
+from hub.store import api as rows
 from hub.store.housekeeping import retire
+from hub.web.api import events as feed
 from hub.web.cursors import FeedCursor, show_cursor
 from tests import corekit
 from tests.apikit import Api, Client, api
@@ -240,7 +243,7 @@ async def test_a_forged_cursor_is_refused(database_url: str, after: str) -> None
 
 async def next_frame(response: aiohttp.ClientResponse) -> dict[str, str]:
     """The next event of a stream."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         frame: dict[str, str] = {}
         while True:
             line = (await response.content.readline()).decode().rstrip("\n")
@@ -269,6 +272,71 @@ async def test_a_stream_follows_and_goes_on_after_a_break(database_url: str) -> 
             assert sorted(texts(seen)) == ["1", "2"]
 
 
+async def next_place(response: aiohttp.ClientResponse) -> str:
+    """The next cursor of a stream that comes without an event."""
+    async with asyncio.timeout(30):
+        while not (await response.content.readline()).startswith(b": still here"):
+            pass
+        return (await response.content.readline()).decode().removeprefix("id: ").rstrip("\n")
+
+
+async def test_a_stream_that_breaks_before_its_first_event_misses_nothing(
+    database_url: str,
+) -> None:
+    """It says from the beginning where it stands."""
+    async with api(database_url) as made:
+        client = await made.client("read")
+        bearer = {"Authorization": f"Bearer {client.token}"}
+        url = f"{made.base}/v1/events/stream?types=message.received"
+        await made.say(said(0))
+        async with made.http.get(url, headers=bearer) as stream:
+            place = await next_place(stream)
+        await made.say(said(1))
+        async with made.http.get(url, headers=bearer | {"Last-Event-ID": place}) as stream:
+            assert texts([json.loads((await next_frame(stream))["data"])]) == ["1"]
+
+
+async def test_a_stream_goes_on_where_it_stands_and_not_where_it_last_spoke(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While all that happens is for others it still says that it is there, and its place gets no older."""
+    monkeypatch.setattr(feed, "BEAT_S", 1.0)
+    async with api(database_url) as made:
+        client = await made.client("read")
+        bearer = {"Authorization": f"Bearer {client.token}"}
+        url = f"{made.base}/v1/events/stream?types=message.received"
+
+        async def others() -> None:
+            for number in itertools.count():
+                await made.core.db.fetch(
+                    "INSERT INTO events (id, type, body, created_at) "
+                    "VALUES ($1, 'account.state', $2, now())",
+                    new_id(),
+                    b'{"type":"account.state","data":{"n":%d}}' % number,
+                )
+                await asyncio.sleep(0.1)
+
+        async with made.http.get(url, headers=bearer) as stream, corekit.background(others()):
+            place = await next_place(stream)
+            made.core.clock = lambda: now() + timedelta(days=31)
+            await next_place(stream)
+            later = await next_place(stream)
+        for after, status in ((place, 410), (later, 200)):
+            assert (await client.get("/v1/events", after=after)).status == status
+
+
+async def test_whoever_has_a_cursor_is_not_looked_up_the_oldest(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads a thousand rows, and is for whoever begins or comes too late."""
+    async with api(database_url) as made:
+        client = await made.client("read")
+        await made.say(said(0))
+        _, cursor = await drain(client)
+        monkeypatch.delattr(rows, "feed_oldest")
+        assert (await client.get("/v1/events", after=cursor)).json["items"] == []
+
+
 async def test_a_stream_ends_when_the_server_stops(database_url: str) -> None:
     """Nobody waits for a stream that never ends."""
     async with api(database_url) as made:
@@ -291,8 +359,7 @@ async def test_a_stream_ends_with_its_token(
         client = await made.client("read")
         bearer = {"Authorization": f"Bearer {client.token}"}
         async with made.http.get(f"{made.base}/v1/events/stream", headers=bearer) as stream:
-            await stream.content.readline()
-            await asyncio.sleep(0.5)  # it has looked, and waits
+            await next_place(stream)  # it has looked, and waits
             await end_of(made, client)
             await made.say(said(0))
             async with asyncio.timeout(30):

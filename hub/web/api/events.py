@@ -102,24 +102,27 @@ async def _start(call: Call[Any, Any], text: str, parameter: str) -> Place:
     Raises:
         Problem: 422 for no cursor, 410 for one after which something may have been removed.
     """
-    db, now = call.core.db, call.core.clock()
     if text == "latest":
-        return await rows.feed_head(db)
-    since = now - _good_for(call) + AT_LEAST
-    oldest = await rows.feed_oldest(db, first_id(since))
+        return await rows.feed_head(call.core.db)
     if text == "oldest":
-        return oldest
+        return (await _oldest(call))[0]
     cursor = read_cursor(text, FeedCursor, parameter)
     if not 0 <= cursor.xid < 1 << 63 or not 0 <= cursor.position < 1 << 63:
         raise invalid("is no cursor of this list", parameter=parameter)
-    if now - cursor.until > _good_for(call):
+    if call.core.clock() - cursor.until > _good_for(call):
         raise Problem(
             410,
             "cursor-too-old",
             "what came after it is no longer kept; go on from the oldest, and read what you missed otherwise",
-            oldest=_cursor(oldest, since),
+            oldest=_cursor(*await _oldest(call)),
         )
     return cursor.xid, cursor.position
+
+
+async def _oldest(call: Call[Any, Any]) -> tuple[Place, datetime]:
+    """Where to begin so that nothing is removed before it can be read, and how old that may be."""
+    since = call.core.clock() - _good_for(call) + AT_LEAST
+    return await rows.feed_oldest(call.core.db, first_id(since)), since
 
 
 def _cursor(place: Place, until: datetime) -> str:
@@ -200,7 +203,8 @@ async def stream_events(call: Call[StreamQuery, Nothing]) -> web.StreamResponse:
     """Follow the feed by server-sent events.
 
     Each event has the type as `event`, the JSON as `data`, and a cursor as `id`: a client that
-    reconnects sends it as `Last-Event-ID` and misses nothing. A comment comes every 15 s.
+    reconnects sends it as `Last-Event-ID` and misses nothing. At the beginning, and when there is no event
+    for 15 s, a comment comes with such an `id`.
     """
     feed = call.services.feed
     types = _types(call.query.types)
@@ -230,18 +234,24 @@ async def _follow(
 ) -> None:
     """Send events until the token, the peer or the process ends; a database that is away is waited for."""
     await response.write(b"retry: 2000\n\n")
+    loop = asyncio.get_running_loop()
+    due = loop.time()
     while not call.services.feed.stopping:
         try:
             if not await call.services.still_good(call.request):
                 return
-            events, (place, _), more = await _page(call, types, place, BATCH)
+            events, (place, until), more = await _page(call, types, place, BATCH)
         except AWAY:
             await asyncio.sleep(1)
             continue
         for one in events:
             await response.write(_frame(one))
-        if not more and not await call.services.feed.beyond(place, BEAT_S):
-            await response.write(b": still here\n\n")
+        if is_quiet := not events and loop.time() >= due:
+            await response.write(b": still here\nid: %s\n\n" % _cursor(place, until).encode())
+        if events or is_quiet:
+            due = loop.time() + BEAT_S
+        if not more:
+            await call.services.feed.beyond(place, due - loop.time())
 
 
 def _frame(one: _Read) -> bytes:
