@@ -83,7 +83,7 @@ class Reading:
         self._ticket = claimed.ticket
         self._say = say
         self.is_early = False
-        """A callback told of what cannot be read yet."""
+        """What a callback told cannot be read yet, or waits for an earlier one: look again soon."""
 
     async def read(self) -> None:
         """Read the ticket and handle what is new.
@@ -117,6 +117,7 @@ class Reading:
         """Replies in their order, then how the ticket stands, then what agents are to be told."""
         for one in await self._those("waiting"):
             if seen is None and self._waited_s(one) < SWAPPED_S:
+                self.is_early = True
                 break  # the callback of an earlier one may be on its way
             await self._handle(one)
         if seen is not None:

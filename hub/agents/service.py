@@ -28,7 +28,7 @@ TICKETS = 3
 """So many tickets that fail, and none that does not, and the helpdesk itself is left alone."""
 
 SOON_S = 5.0
-"""To the next look at a ticket of which a callback knew more than could be read."""
+"""To the next look at a ticket of which a callback knew more than could be read, or said yet."""
 
 FILE_PAUSE_S = 15.0
 
@@ -118,8 +118,6 @@ class AgentService:
             async with keeping(lambda: rows.fence(self._core.db, claimed), KEEP_S):
                 await reading.read()
             self._failures[desk.name].clear()
-            if reading.is_early:
-                pause = min(pause, SOON_S)
         except NotYet as failure:  # of this ticket only
             error, pause = failure.detail, FILE_PAUSE_S
         except Rejected as failure:  # of this ticket only: it was deleted there, say
@@ -137,6 +135,8 @@ class AgentService:
             _log.exception("ticket_not_read", destination=desk.name, ticket=claimed.ticket.ref)
             error, pause = repr(failure), PAUSES_S[-1]
         finally:
+            if reading.is_early:
+                pause = min(pause, SOON_S)
             await asyncio.shield(self._give_back(claimed, pause, error))
 
     def _failed(self, name: str, ticket: int, error: str) -> float:

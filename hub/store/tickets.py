@@ -24,8 +24,8 @@ __all__ = [
     "current_ticket",
     "file_of_ticket",
     "finish_post",
+    "forget_made",
     "forget_post",
-    "forget_ticket",
     "insert_ticket",
     "is_anothers",
     "keep_lane",
@@ -37,6 +37,7 @@ __all__ = [
     "own_refs",
     "read_ticket",
     "renew_post",
+    "replace_ticket",
     "stored_files",
     "ticket_of",
 ]
@@ -114,9 +115,26 @@ async def insert_ticket(
     )
 
 
-async def forget_ticket(db: Database, destination: str, ref: str) -> None:
-    """The helpdesk has deleted it: its case may have another, and nobody looks at it any more."""
-    await db.fetch("DELETE FROM tickets WHERE destination = $1 AND ref = $2", destination, ref)
+async def replace_ticket(
+    tx: Transaction, destination: str, conversation_id: UUID, ref: str, successor: str
+) -> None:
+    """The helpdesk has deleted the ticket *ref*: what agents said there and is not handled belongs to its
+    *successor*, and what was put into it is nowhere."""
+    await tx.fetch(
+        "UPDATE desk_messages SET ticket = $3 WHERE destination = $1 AND ticket = $2 "
+        "AND state IN ('waiting', 'refused')",
+        destination,
+        ref,
+        successor,
+    )
+    await tx.fetch(
+        "UPDATE desk_posts SET ticket = NULL "
+        "WHERE destination = $1 AND conversation_id = $2 AND ticket = $3",
+        destination,
+        conversation_id,
+        ref,
+    )
+    await tx.fetch("DELETE FROM tickets WHERE destination = $1 AND ref = $2", destination, ref)
 
 
 async def note_state(tx: Transaction | Database, destination: str, ref: str, state: str) -> None:
@@ -243,6 +261,13 @@ async def forget_post(db: Database, destination: str, keys: Sequence[str]) -> No
         "DELETE FROM desk_posts WHERE destination = $1 AND key = ANY($2::text[]) AND NOT done",
         destination,
         list(keys),
+    )
+
+
+async def forget_made(db: Database, destination: str, key: str) -> None:
+    """The ticket that was made under *key* is no more: another may be made."""
+    await db.fetch(
+        "DELETE FROM desk_posts WHERE destination = $1 AND key = $2 AND done", destination, key
     )
 
 

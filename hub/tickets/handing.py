@@ -85,7 +85,11 @@ class _Handing:
         self._posting = Posting(core, running, conversation_id, insists=insists)
 
     async def do(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Do what an event means; once more, when the helpdesk has deleted the ticket that there was."""
+        """Do what an event means.
+
+        Where the helpdesk has deleted the ticket, a message makes another, and what else there is to tell
+        is told to nobody.
+        """
         number, ticket = await self._ticket()
         try:
             await self._do(kind, data, number, ticket)
@@ -93,8 +97,8 @@ class _Handing:
             if ticket is None or not await self._is_gone(ticket, error):
                 raise
             _log.warning("ticket_gone", destination=self._name, ticket=ticket.ref)
-            await rows.forget_ticket(self._core.db, self._name, ticket.ref)
-            await self._do(kind, data, *await self._ticket())
+            if kind == "message.received":
+                await self._message(data["message"], 0, None, gone=ticket)
 
     async def _ticket(self) -> tuple[int, Ticket | None]:
         found = await rows.current_ticket(self._core.db, self._name, self._conversation_id)
@@ -132,8 +136,13 @@ class _Handing:
     # -- what was said -------------------------------------------------------------------------------
 
     async def _message(
-        self, message: Mapping[str, Any], number: int, ticket: Ticket | None
+        self,
+        message: Mapping[str, Any],
+        number: int,
+        ticket: Ticket | None,
+        gone: Ticket | None = None,
     ) -> None:
+        """*gone*: the ticket that was deleted, in the place of which another is made."""
         post = await self._post_of(message)
         case = await self._case(message)
         if ticket is not None and (
@@ -143,7 +152,7 @@ class _Handing:
             if ticket.state == "resolved" and post.role == "contact":
                 await self._set_state(ticket, "open")
             return
-        await self._assign(await self._posting.open(case, post))
+        await self._assign(await self._posting.open(case, post, gone))
 
     async def _post_of(self, message: Mapping[str, Any]) -> Post:
         own = read_id("msg", message["id"])

@@ -56,12 +56,19 @@ class Posting:
         """Something that the hub itself has to say."""
         return Post(key=key, role=role, text=text, at=self._core.clock(), files=files)
 
-    async def open(self, case: Case, post: Post) -> Ticket:
-        """The ticket of *case*, made once, with *post* in it."""
+    async def open(self, case: Case, post: Post, gone: Ticket | None = None) -> Ticket:
+        """The ticket of *case*, made once, with *post* in it.
+
+        *gone* was deleted at the helpdesk, and is replaced once there is the other, not before: a gateway
+        may say so of every ticket there is.
+        """
         first = msgspec.structs.replace(post, files=())  # they follow, each once
         keys = [case.key, post.key]
+        if gone is not None:
+            await rows.forget_made(self._core.db, self._name, case.key)
         before = await self.begin(keys, case.key)
-        if post.key in before and (where := before[post.key].where) not in (None, case.key):
+        here = (None, case.key, gone.ref if gone else None)
+        if post.key in before and (where := before[post.key].where) not in here:
             await rows.forget_post(self._core.db, self._name, [case.key])
             return await self._resume(case, str(where), post)
         made: tuple[Ticket, str | None] | None = None
@@ -79,7 +86,7 @@ class Posting:
                 raise
         ticket, ref = made
         failpoint("tickets.opened")
-        await self._keep_ticket(case, ticket, keys if ref else [case.key], ref or "")
+        await self._keep_ticket(case, ticket, keys if ref else [case.key], ref or "", gone)
         if ref is None:  # the ticket was made, and its first message was not
             await rows.forget_post(self._core.db, self._name, [post.key])
         if ref is None or post.files:
@@ -110,9 +117,15 @@ class Posting:
                 raise
             return None
 
-    async def _keep_ticket(self, case: Case, ticket: Ticket, keys: list[str], ref: str) -> None:
+    async def _keep_ticket(
+        self, case: Case, ticket: Ticket, keys: list[str], ref: str, gone: Ticket | None
+    ) -> None:
         async def work(tx: Transaction) -> None:
             now = self._core.clock()
+            if gone is not None:
+                await rows.replace_ticket(
+                    tx, self._name, self._conversation_id, gone.ref, ticket.ref
+                )
             await rows.insert_ticket(
                 tx,
                 self._name,

@@ -149,9 +149,8 @@ class ZammadApi:
         customer = await self._find_customer(_login(case))
         if customer is None:
             return None
-        found = await self._json(
-            "ticket_customer", customer_id=str(customer)
-        )  # the newest 15 of each
+        found = await self._json("ticket_customer", customer_id=str(customer))
+        # the newest 15 of each
         ids = [*found.get("ticket_ids_open", ()), *found.get("ticket_ids_closed", ())]
         for ref in sorted(map(int, ids), reverse=True)[:MOST_TICKETS]:
             ticket = Ticket(ref=str(ref), facts={"customer": customer})

@@ -258,7 +258,7 @@ async def test_who_waited_for_others_was_not_sent(
     world: DeskWorld, group: GroupRobotSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slow robot gets one after the other; what had no turn in time is sent later, not set aside."""
-    monkeypatch.setattr(handing, "WITHIN_S", 3.0)
+    monkeypatch.setattr(handing, "WITHIN_S", 4.0)
     monkeypatch.setattr(group_robot, "TURN_S", 0.2)
     group.faults.append(Fault(lambda asked: True, 200, kept=True, delay_s=1.5, body=OK, count=3))
     for who in ("ann", "bob", "cat", "dan"):
