@@ -228,9 +228,10 @@ class Listening:
 
     async def _note_sound(self, account: str) -> None:
         """After a failure, of whichever process, and some time without another."""
-        await asyncio.sleep(SOUND_AFTER_S)
-        with contextlib.suppress(*AWAY):
-            await note_listener(self._core.db, account, "listening", None)
+        while True:
+            await asyncio.sleep(SOUND_AFTER_S)
+            with contextlib.suppress(*AWAY):
+                return await note_listener(self._core.db, account, "listening", None)
 
     async def _renew(self, name: str, epoch: int) -> None:
         """Keep the lease; raises LeaseLost when it is gone, or could not be kept in time."""

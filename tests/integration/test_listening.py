@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from hub import listening
 from hub.bells import Bells
 from hub.channel import Bell, Emit, Wake
 from hub.core import Core
 from hub.errors import BadCredentials
 from hub.listening import Listening, StoreEmit
 from hub.model import Checkpoint
-from hub.store import leases
+from hub.store import Database, leases
 from hub.store.inbox import LeaseLost
 from hub.store.models import AccountState, Inbox
 from tests.corekit import CHANNEL, background, event, eventually, opened, settings_for, twin
@@ -154,6 +155,29 @@ async def test_a_try_that_hangs_does_not_pass_for_listening(
             tries[1].set()
             await eventually(lambda: len(tries) == 3, 30)
             await eventually(lambda: AccountState.filter(listener_state="listening").exists(), 30)
+
+
+async def test_that_a_listener_is_well_again_is_noted_once_it_can_be(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is away at that moment leaves no mailbox red for ever."""
+    monkeypatch.setattr("hub.listening.SOUND_AFTER_S", 0.1)
+    note, tries = listening.note_listener, 0
+
+    async def away_once(db: Database, account: str, state: str, error: str | None) -> None:
+        nonlocal tries
+        tries += state == "listening"
+        if (state, tries) == ("listening", 1):
+            raise ConnectionRefusedError
+        await note(db, account, state, error)
+
+    monkeypatch.setattr(listening, "note_listener", away_once)
+    async with opened(database_url, SETTINGS) as core:
+        await note(core.db, "shop", "failing", "no such host")
+        with_listener(core, Waiting())
+        async with background(Listening(core).run()):
+            await eventually(lambda: AccountState.filter(listener_state="listening").exists(), 30)
+        assert tries == 2
 
 
 async def test_refused_credentials_are_not_tried_again_and_again(database_url: str) -> None:
