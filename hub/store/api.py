@@ -284,11 +284,14 @@ async def feed_head(db: Database) -> tuple[int, int]:
 async def feed_oldest(db: Database, since: UUID) -> tuple[int, int]:
     """The place just before the first events whose ids are not below *since* (ids sort by time).
 
-    Transactions that ran at the same moment stand in the feed in another order than their ids.
+    Transactions that ran at the same moment stand in the feed in another order than their ids; where
+    nothing is older, it is before all.
     """
     rows = await db.fetch(
-        "SELECT f.xid::text AS xid, f.position FROM (SELECT xid, position FROM events WHERE id >= $1 "
-        "ORDER BY id LIMIT 1000) f ORDER BY f.xid, f.position LIMIT 1",
+        "SELECT f.xid::text AS xid, f.position FROM ("
+        "(SELECT xid, position FROM events WHERE id >= $1 ORDER BY id LIMIT 1000) UNION ALL "
+        "(SELECT xid, position FROM events WHERE NOT EXISTS (SELECT 1 FROM events WHERE id < $1) "
+        "ORDER BY xid, position LIMIT 1)) f ORDER BY f.xid, f.position LIMIT 1",
         since,
     )
     return (int(rows[0]["xid"]), rows[0]["position"] - 1) if rows else await feed_head(db)

@@ -178,19 +178,19 @@ async def test_the_oldest_is_before_all_that_began_together(database_url: str) -
     the earlier one in the feed."""
     async with api(database_url) as made:
         client = await made.client("read")
-        for xid in ("5", "4"):
+        for xid, count in (("5", 1500), ("4", 1)):  # that one waited for a lock
             body = msgspec.json.encode(
                 {"type": "account.state", "timestamp": now(), "data": {"n": xid}}
             )
             await made.core.db.fetch(
                 "INSERT INTO events (id, type, body, created_at, xid) "
-                "VALUES ($1, 'account.state', $2, now(), $3::text::xid8)",
-                new_id(),
+                "SELECT id, 'account.state', $2, now(), $3::text::xid8 FROM unnest($1::uuid[]) AS id",
+                [new_id() for _ in range(count)],
                 body,
                 xid,
             )
-        events, _ = await drain(client)
-        assert [one["data"]["n"] for one in events] == ["4", "5"]
+        events, _ = await drain(client, limit=500)
+        assert [one["data"]["n"] for one in events] == ["4", *["5"] * 1500]
 
 
 async def aged(made: Api, days: float) -> None:

@@ -40,7 +40,7 @@ MAX_REPLAY = 1000
 
 
 class Order(Struct, frozen=True):
-    """The place of a delivery: number *n* of its lane."""
+    """The place of a delivery: number *n* of its lane. Below 0: it was given up, and has none any more."""
 
     lane: str
     n: int
