@@ -174,7 +174,6 @@ class Deliverer:
             await target.fetcher.close()
         added = [name for name in plans if name not in self._targets]
         if added:
-            self._offers.stopped = True  # until it is known how they are
             await ensure_destinations(self._core.db, added)
             for name in added:
                 self._targets[name] = Target(plans[name])
@@ -192,6 +191,7 @@ class Deliverer:
         for name, target in self._targets.items():
             breaker = known.get(name)
             was_open, target.open = target.open, bool(breaker and breaker.state != "closed")
+            target.is_known = True
             if was_open and not target.open:
                 target.allowed = 1  # another process heard it answer: start slowly here too
                 self._core.bells.ring("deliver")

@@ -72,7 +72,9 @@ class Offers:
     def target_of(self, destination: str, queue: str | None) -> Target | None:
         """The destination when it has room and nothing older waits for it; None: leave it to a claim."""
         target = self._targets.get(destination)
-        if self.closed or target is None or target.open or target.leaving or target.full:
+        if self.closed or target is None or not target.is_known:
+            return None
+        if target.open or target.leaving or target.full:
             return None
         if queue in self.rules.paused or queue in self.rules.bulk:
             return None

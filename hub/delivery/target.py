@@ -97,6 +97,8 @@ class Target:
         """Lanes that transactions under way may hand over."""
         self.allowed = plan.max_in_flight
         self.open = False
+        self.is_known = False
+        """Whether its breaker has been looked at."""
         self.leaving = False
         """Its settings are no longer in force: what is under way ends, and nothing more is sent."""
         self.full = False

@@ -268,7 +268,7 @@ async def test_what_is_taken_while_lost_lanes_are_looked_for_is_served() -> None
     plan = settings_for("http://127.0.0.1:9/").destinations["desk"]
     desk, served = Target(plan), []
     offers = Offers("p", {"desk": desk}, lambda _target, lane, _since: served.append(lane))
-    offers.stopped = False
+    offers.stopped, desk.is_known = False, True
     lane = lanes.ClaimedLane(1, "desk", new_id(), 1, [])
     with offers.offer():  # it hangs
         with offers.offer() as quick:
