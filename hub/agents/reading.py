@@ -1,5 +1,6 @@
 """One look at one ticket: what agents said since, how it stands there, and what follows from it."""
 
+import contextlib
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple, Protocol
@@ -113,17 +114,29 @@ class Reading:
         if failure is not None:
             raise failure
 
+    async def say_what_waits(self) -> None:
+        """Handle what signed callbacks brought, and ask the helpdesk nothing.
+
+        Raises:
+            NotYet: a file is missing, and what follows it waits.
+        """
+        with contextlib.suppress(_Lost):
+            await self._say_all(None)
+
     async def _handle_all(self, seen: Seen | None) -> None:
         """Replies in their order, then how the ticket stands, then what agents are to be told."""
+        await self._say_all(seen)
+        if seen is not None:
+            await self._note(seen)
+        for one in await self._those("refused"):
+            await self._tell(one)
+
+    async def _say_all(self, seen: Seen | None) -> None:
         for one in await self._those("waiting"):
             if seen is None and self._waited_s(one) < SWAPPED_S:
                 self.is_early = True
                 break  # the callback of an earlier one may be on its way
             await self._handle(one)
-        if seen is not None:
-            await self._note(seen)
-        for one in await self._those("refused"):
-            await self._tell(one)
 
     async def _those(self, state: str) -> list[Waiting]:
         found = await rows.waiting(self._core.db, self._name, self._ticket.ref)

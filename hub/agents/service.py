@@ -77,29 +77,28 @@ class AgentService:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def once(self) -> int:
-        """Start to look at what is due; how many tickets."""
+        """Start to look at what is due; how many tickets.
+
+        Of a helpdesk that is left alone, only what signed callbacks brought is handled.
+        """
         desks = {one.name: one for one in self._core.desks.all(self._core)}
         now = time.monotonic()
-        room = {
-            name: ROOM - self._busy[name]
-            for name in desks
-            if self._busy[name] < ROOM and self._quiet_until.get(name, 0.0) <= now
-        }
-        if not room:
-            return 0
-        claimed = await rows.claim_due(self._core.db, self._core.name, room)
-        for one in claimed:
-            self._start(desks[one.destination], one)
-        return len(claimed)
+        room = {name: ROOM - self._busy[name] for name in desks if self._busy[name] < ROOM}
+        alone = {name: room.pop(name) for name in [*room] if self._quiet_until.get(name, 0.0) > now}
+        due = await rows.claim_due(self._core.db, self._core.name, room)
+        waiting = await rows.claim_waiting(self._core.db, self._core.name, alone)
+        for one in (*due, *waiting):
+            self._start(desks[one.destination], one, looks=one.destination in room)
+        return len(due) + len(waiting)
 
     async def settled(self) -> None:
         """Returns when nothing is under way; for tests."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, desk: RunningDesk, claimed: Claimed) -> None:
+    def _start(self, desk: RunningDesk, claimed: Claimed, *, looks: bool) -> None:
         self._busy[desk.name] += 1
-        task = asyncio.create_task(self._look(desk, claimed), name=f"ticket-{claimed.id}")
+        task = asyncio.create_task(self._look(desk, claimed, looks), name=f"ticket-{claimed.id}")
         self._tasks.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
@@ -111,13 +110,15 @@ class AgentService:
 
         task.add_done_callback(ended)
 
-    async def _look(self, desk: RunningDesk, claimed: Claimed) -> None:
-        pause, error = pause_s(claimed.idle_s, desk.poll_s), None
+    async def _look(self, desk: RunningDesk, claimed: Claimed, looks: bool) -> None:
+        pause = pause_s(claimed.idle_s, desk.poll_s) if looks else PAUSES_S[0]
+        error = None
         reading = Reading(self._core, desk, claimed, self._say)
         try:
             async with keeping(lambda: rows.fence(self._core.db, claimed), KEEP_S):
-                await reading.read()
-            self._failures[desk.name].clear()
+                await (reading.read() if looks else reading.say_what_waits())
+            if looks:
+                self._failures[desk.name].clear()
         except NotYet as failure:  # of this ticket only
             error, pause = failure.detail, FILE_PAUSE_S
         except Rejected as failure:  # of this ticket only: it was deleted there, say

@@ -6,7 +6,7 @@ end, fenced by the ticket's epoch.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import LiteralString, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -21,6 +21,7 @@ __all__ = [
     "Waiting",
     "ask_again",
     "claim_due",
+    "claim_waiting",
     "enter",
     "fence",
     "forget_hints",
@@ -48,14 +49,31 @@ class Claimed(NamedTuple):
 
 
 async def claim_due(db: Database, holder: str, room: Mapping[str, int]) -> list[Claimed]:
-    """Take tickets that are to be looked at now, up to *room* of each destination."""
+    """Take tickets that are to be looked at now, up to *room* of each destination; first those of which a
+    callback told."""
+    return await _claim(db, holder, room, "true")
+
+
+async def claim_waiting(db: Database, holder: str, room: Mapping[str, int]) -> list[Claimed]:
+    """Take only those in which a reply waits that a signed callback brought."""
+    waiting = (
+        "SELECT ticket FROM desk_messages WHERE destination = w.destination AND state = 'waiting'"
+    )
+    return await _claim(db, holder, room, f"ref = ANY(ARRAY({waiting}))")
+
+
+async def _claim(
+    db: Database, holder: str, room: Mapping[str, int], which: LiteralString
+) -> list[Claimed]:
+    if not room:
+        return []
     rows = await db.fetch(
         f"""
         WITH picked AS (
             SELECT t.id FROM unnest($2::text[], $3::int[]) AS w (destination, room)
             CROSS JOIN LATERAL (
                 SELECT id FROM tickets WHERE destination = w.destination
-                AND look_at <= clock_timestamp() AND lease_until < clock_timestamp()
+                AND look_at <= clock_timestamp() AND lease_until < clock_timestamp() AND {which}
                 ORDER BY look_at LIMIT w.room FOR UPDATE SKIP LOCKED) t
         )
         UPDATE tickets SET holder = $1, epoch = epoch + 1, lease_until = clock_timestamp() + {LEASE}
@@ -86,7 +104,7 @@ async def release(db: Database, claimed: Claimed, pause_s: float, error: str | N
     """Give the ticket back; it is looked at again in *pause_s*, at once when it was asked for meanwhile."""
     await db.fetch(
         "UPDATE tickets SET lease_until = '-infinity', error = $5, look_at = CASE WHEN asked > $3 "
-        "THEN clock_timestamp() ELSE clock_timestamp() + $4::float8 * interval '1 second' END "
+        "THEN '-infinity' ELSE clock_timestamp() + $4::float8 * interval '1 second' END "
         "WHERE id = $1 AND epoch = $2",
         claimed.id,
         claimed.epoch,
@@ -108,9 +126,9 @@ async def fence(tx: Transaction | Database, claimed: Claimed) -> bool:
 
 
 async def ask_again(db: Database, destination: str, ref: str) -> bool:
-    """Have the ticket looked at now; False: it is none of ours."""
+    """Have the ticket looked at now, before others; False: it is none of ours."""
     rows = await db.fetch(
-        "UPDATE tickets SET asked = asked + 1, look_at = clock_timestamp(), active_at = clock_timestamp() "
+        "UPDATE tickets SET asked = asked + 1, look_at = '-infinity', active_at = clock_timestamp() "
         "WHERE destination = $1 AND ref = $2 RETURNING id",
         destination,
         ref,

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from adapters.helpdesks.chatwoot import DESTINATION
-from hub.agents import service
+from hub.agents import reading, service
 from hub.blobs import StoreAway
 from hub.model import Secret
 from hub.store import heard as heard_rows
@@ -277,6 +277,44 @@ async def test_a_helpdesk_that_is_down_is_left_alone(
     chatwoot.faults.append(Fault(partial(calls, "GET", "/conversations/"), 500, count=999))
     await world.look()
     assert chatwoot.faults[0].count == 999 - service.ROOM
+
+
+async def overdue(world: DeskWorld, chatwoot: ChatwootSimulator, count: int) -> None:
+    """So many tickets that nobody has looked at for an hour."""
+    for number in range(count):
+        await world.say({"id": str(number), "from": f"person {number}", "text": "在吗"})
+    await world.delivered()
+    await heard(chatwoot, count)
+    await world.core.db.fetch("UPDATE tickets SET look_at = clock_timestamp() - interval '1 hour'")
+
+
+async def test_a_signed_reply_waits_for_no_ticket_that_cannot_be_read(
+    world: DeskWorld, chatwoot: ChatwootSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The helpdesk is left alone, and many of its tickets are to be looked at before."""
+    monkeypatch.setattr(reading, "SWAPPED_S", 0.5)
+    await overdue(world, chatwoot, 3 * service.ROOM)
+    chatwoot.faults.append(Fault(partial(calls, "GET", "/conversations/"), 500, count=999))
+    await world.look_due()
+    asked = chatwoot.faults[0].count
+    chatwoot.reply(3 * service.ROOM, "您好")
+    await heard(chatwoot, 3 * service.ROOM + 1)
+    world.agents._quiet_until["desk"] += 600
+    async with background(world.agents.run()):
+        await eventually(partial(said, world), 30.0)
+    assert (await said(world), chatwoot.faults[0].count) == (["您好"], asked)
+
+
+async def test_a_callback_comes_before_what_is_only_due(
+    world: DeskWorld, chatwoot: ChatwootSimulator
+) -> None:
+    """After an hour in which nothing could be read there is much to look at."""
+    await overdue(world, chatwoot, 2 * service.ROOM)
+    chatwoot.reply(2 * service.ROOM, "您好")
+    await heard(chatwoot, 2 * service.ROOM + 1)
+    await world.agents.once()
+    await world.agents.settled()
+    assert await said(world) == ["您好"]
 
 
 async def test_a_note_that_is_refused_holds_back_no_reply(
