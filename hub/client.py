@@ -119,8 +119,12 @@ class HubClient:
         last few events before it may come again, with the same ids.
         """
         query = {"wait": str(POLL_S), "after": after} | ({"types": types} if types else {})
+        first = {
+            "limit": "1"
+        }  # until there is a cursor: `latest` leads past what comes with the first
         while True:
-            page = await self._call("GET", "/v1/events", FeedPage, query)
+            page = await self._call("GET", "/v1/events", FeedPage, query | first)
+            first = {}
             for event in page.items[:-1]:
                 yield Seen(event, query["after"])
             query["after"] = page.next

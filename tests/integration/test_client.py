@@ -1,5 +1,6 @@
 """The Python client, against the served API."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from aiohttp import web
 from hub import client as module
 from hub.client import ApiError, HubClient
 from tests.apikit import Api, api
+from tests.corekit import background
 
 
 @asynccontextmanager
@@ -53,11 +55,30 @@ async def heard(hub: HubClient, after: str, count: int) -> tuple[list[str], str]
     return texts, after
 
 
+async def test_whoever_begins_at_the_latest_misses_nothing_either(database_url: str) -> None:
+    """What came together with the first event is told, though the reader ended after that one."""
+    async with talking(database_url) as (made, hub):
+
+        async def pairs() -> None:
+            for number in range(1000):
+                both = (f"{number} a", f"{number} b")
+                await made.say(*({"id": one, "from": "ann", "text": one} for one in both))
+                await asyncio.sleep(0.2)
+
+        async with background(pairs()):
+            (first,), cursor = await heard(hub, "latest", 1)
+            then, _ = await heard(hub, cursor, 2)
+        number = first.split()[0]
+        assert (first, f"{number} b" in then) == (f"{number} a", True)
+
+
 async def test_the_feed_goes_on_from_a_kept_cursor(database_url: str) -> None:
     """Nothing is left out, and what was done with is not told again but for a page that was begun."""
     async with talking(database_url) as (made, hub):
         await made.say(*({"id": f"m{n}", "from": "ann", "text": str(n)} for n in range(4)))
-        assert await heard(hub, "oldest", 2) == (["0", "1"], "oldest")
+        texts, cursor = await heard(hub, "oldest", 2)
+        assert texts == ["0", "1"]
+        assert (await heard(hub, cursor, 1))[0] == ["1"]
         texts, cursor = await heard(hub, "oldest", 4)
         assert texts == ["0", "1", "2", "3"]
         await made.say({"id": "m4", "from": "ann", "text": "4"})
