@@ -319,10 +319,8 @@ class Deliverer:
                 await self._release(lane)
         except Lost:
             _log.info("lane_lost", lane=lane.id)
-        except AWAY as error:
-            _log.warning(
-                "store_away", error=type(error).__name__
-            )  # of rows, or of a connector's files
+        except AWAY as error:  # the database, or the store of a connector's files
+            _log.warning("store_away", error=type(error).__name__)
             await self._release(lane, FAULT_PAUSE_S)
         except asyncio.CancelledError:
             self._recorder.add(Done(lane.id, lane.epoch, None, (), True))
