@@ -28,6 +28,9 @@ NOBODY = 1
 """The user that owns what nobody owns."""
 
 TITLE_LIMIT = 250
+MOST_MADE = 1000
+"""Customers that were made lately are remembered: its search learns of them later."""
+
 MOST_TICKETS = 10
 """Of a customer's newest tickets are looked through for one whose making was not answered."""
 
@@ -61,6 +64,7 @@ class ZammadApi:
         self._base = self.settings.base_url.rstrip("/")
         token = self.settings.api_token.reveal()
         self._headers = {"Authorization": f"Token token={token}", "Accept": "application/json"}
+        self._made: dict[str, int] = {}
 
     async def call(self, method: str, path: str, **more: Any) -> HttpAnswer:
         """One call; *path* follows ``/api/v1/``."""
@@ -89,11 +93,15 @@ class ZammadApi:
             raise Unreachable(error.detail) from error
         if answer.status == 422 and (found := await self._find_customer(login)) is not None:
             return found
-        return int(json_of(answer, writes=False)["id"])
+        made = self._made[login] = int(json_of(answer, writes=False)["id"])
+        if len(self._made) > MOST_MADE:
+            del self._made[next(iter(self._made))]
+        return made
 
     async def _find_customer(self, login: str) -> int | None:
         found = await self._json("users/search", query=login, limit="20")
-        return next((int(one["id"]) for one in found if one.get("login") == login), None)
+        same = (int(one["id"]) for one in found if one.get("login") == login)
+        return next(same, self._made.get(login))
 
     # -- posting -------------------------------------------------------------------------------------
 

@@ -120,6 +120,22 @@ async def test_an_error_that_may_have_kept_it(
     assert bodies(zammad).count("在吗") == 1
 
 
+async def test_a_search_that_is_behind(world: DeskWorld, zammad: ZammadSimulator) -> None:
+    """It does not know yet of the customer who was just made, and whose ticket nobody confirmed."""
+    zammad.faults.append(
+        Fault(lambda asked: "/users/search" in asked.path, 200, body=b"[]", count=9)
+    )
+    zammad.faults.append(
+        Fault(
+            lambda asked: asked.method == "POST" and asked.path.endswith("/tickets"), 502, kept=True
+        )
+    )
+    await world.say({"id": "1", "text": "在吗"})
+    await world.delivered()
+    assert (len(zammad.users), len(zammad.tickets), bodies(zammad)) == (1, 1, ["在吗"])
+    assert await world.core.db.fetch("SELECT error FROM deliveries WHERE state = 2") == []
+
+
 async def test_lost_and_forged_callbacks(world: DeskWorld, zammad: ZammadSimulator) -> None:
     """The poller finds the one; the other is refused."""
     await world.say({"id": "1", "text": "在吗"})
