@@ -53,6 +53,11 @@ def call(url: str, body: Any = None, **headers: str) -> Any:
         return json.loads(answer.read())
 
 
+def _hears_ctrl_c() -> None:
+    """What runs in the background of a shell ignores it, and would pass that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Reader:
     """Somebody who does what the page says, in an empty folder."""
 
@@ -80,6 +85,7 @@ class Reader:
                 env=self.environment | environment,
                 stdout=out,
                 stderr=subprocess.STDOUT,
+                preexec_fn=_hears_ctrl_c,
             )
         self.running.append(process)
         return path
