@@ -150,12 +150,12 @@ class FolderBlobs:
             if _is_younger(path, unless_kept_s):
                 return False
             path.replace(aside)
-        except FileNotFoundError:
+            if _is_younger(aside, unless_kept_s):  # it was stored after the first look
+                aside.replace(path)
+                return False
+            aside.unlink()
+        except FileNotFoundError:  # somebody else removed it, or swept what was set aside
             return True
-        if _is_younger(aside, unless_kept_s):  # it was stored after the first look
-            aside.replace(path)
-            return False
-        aside.unlink()
         return True
 
     async def sweep(self) -> int:
