@@ -6,32 +6,22 @@ from functools import partial
 import pytest
 from aiohttp import web
 
-from adapters.helpdesks.chatwoot import DESTINATION
 from sandbox.chatwoot import ChatwootSimulator
 from sandbox.desks import Fault
 from tests.corekit import eventually
-from tests.integration.test_desk_faults import calls, dead, heard, said, settings_for, texts
-from tests.support.desks import DeskWorld, desk_world, plan_of
-
-
-def is_making(asked: web.Request) -> bool:
-    """Whether a conversation is to be made."""
-    return asked.method == "POST" and asked.path.endswith("/conversations")
+from tests.support.chatwoot import chatwoot_world, heard, posts_to, running_chatwoot, texts
+from tests.support.desks import DeskWorld, calls, dead, said
 
 
 @pytest.fixture
 async def chatwoot() -> AsyncIterator[ChatwootSimulator]:
-    simulator = ChatwootSimulator(signs=True)
-    await simulator.start()
-    yield simulator
-    await simulator.stop()
+    async with running_chatwoot() as simulator:
+        yield simulator
 
 
 @pytest.fixture
 async def world(database_url: str, chatwoot: ChatwootSimulator) -> AsyncIterator[DeskWorld]:
-    plans = [plan_of(DESTINATION, settings_for(chatwoot), timeout_s=0.3)]
-    async with desk_world(database_url, plans) as made:
-        chatwoot.webhook_url = made.callback_url()
+    async with chatwoot_world(database_url, chatwoot, timeout_s=0.3) as made:
         yield made
 
 
@@ -77,7 +67,7 @@ async def test_a_successor_nobody_confirmed_is_not_made_twice(
     await world.say({"id": "1", "text": "one"})
     await world.delivered()
     del chatwoot.conversations[1]
-    chatwoot.faults.append(Fault(is_making, 504, kept=True))
+    chatwoot.faults.append(Fault(partial(posts_to, "/conversations"), 504, kept=True))
     await world.say({"id": "2", "text": "two"})
     await world.delivered()
     (own,) = chatwoot.conversations

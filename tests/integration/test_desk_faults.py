@@ -3,72 +3,30 @@
 import time
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any
 
 import pytest
-from aiohttp import web
 
 from adapters.helpdesks.chatwoot import DESTINATION
 from hub.agents import reading, service
 from hub.blobs import StoreAway
-from hub.model import Secret
 from hub.store import heard as heard_rows
-from outbound.helpdesks.chatwoot import ChatwootSettings
 from sandbox.chatwoot import ChatwootSimulator
 from sandbox.desks import Fault
 from tests.corekit import background, eventually
-from tests.support.desks import DeskWorld, change_all, desk_world, plan_of
-
-
-def settings_for(simulator: ChatwootSimulator, **changes: Any) -> ChatwootSettings:
-    values: dict[str, Any] = {
-        "base_url": simulator.base_url,
-        "account_id": simulator.account_id,
-        "inbox_id": simulator.inbox_id,
-        "api_token": Secret(simulator.token),
-        "callback_secret": Secret("c" * 24),
-        "webhook_secret": Secret(simulator.secret) if simulator.secret else None,
-        "hub_user_id": simulator.hub_user["id"],
-    }
-    return ChatwootSettings(**values | changes)
+from tests.support.chatwoot import chatwoot_world, heard, running_chatwoot, settings_for, texts
+from tests.support.desks import DeskWorld, calls, change_all, dead, desk_world, plan_of, said
 
 
 @pytest.fixture(params=[True], ids=["signed"])
 async def chatwoot(request: pytest.FixtureRequest) -> AsyncIterator[ChatwootSimulator]:
-    simulator = ChatwootSimulator(signs=request.param)
-    await simulator.start()
-    yield simulator
-    await simulator.stop()
+    async with running_chatwoot(signs=request.param) as simulator:
+        yield simulator
 
 
 @pytest.fixture
 async def world(database_url: str, chatwoot: ChatwootSimulator) -> AsyncIterator[DeskWorld]:
-    async with desk_world(database_url, [plan_of(DESTINATION, settings_for(chatwoot))]) as made:
-        chatwoot.webhook_url = made.callback_url()
+    async with chatwoot_world(database_url, chatwoot) as made:
         yield made
-
-
-def calls(method: str, part: str, asked: web.Request) -> bool:
-    return asked.method == method and part in asked.path
-
-
-def texts(chatwoot: ChatwootSimulator, conversation: int = 1) -> list[str]:
-    return [one["content"] for one in chatwoot.conversations[conversation].messages]
-
-
-async def heard(chatwoot: ChatwootSimulator, count: int) -> None:
-    """Until that many callbacks were answered."""
-    await eventually(lambda: len(chatwoot.answers) >= count)
-
-
-async def said(world: DeskWorld) -> list[str]:
-    return [text for text, _ in await world.said()]
-
-
-async def dead(world: DeskWorld) -> list[str]:
-    """Why deliveries were set aside."""
-    rows = await world.core.db.fetch("SELECT error FROM deliveries WHERE state = 2")
-    return [row["error"] for row in rows]
 
 
 # -- what customers say ------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 import msgspec
+from aiohttp import web
 
 from hub import delivery
 from hub.agents import AgentService
@@ -28,7 +29,16 @@ from hub.worker import say
 from tests import corekit
 from tests.apikit import CHANNEL, MemoryIntake, TextSender
 
-__all__ = ["DeskWorld", "assign_all", "change_all", "desk_world", "plan_of"]
+__all__ = [
+    "DeskWorld",
+    "assign_all",
+    "calls",
+    "change_all",
+    "dead",
+    "desk_world",
+    "plan_of",
+    "said",
+]
 
 
 def plan_of(
@@ -198,3 +208,18 @@ async def desk_world(
                 await listening.stop()
                 await core.desks.close()
                 await core.media.close()
+
+
+def calls(method: str, part: str, asked: web.Request) -> bool:
+    return asked.method == method and part in asked.path
+
+
+async def said(world: DeskWorld) -> list[str]:
+    """The texts of the replies that were accepted, in order."""
+    return [text for text, _ in await world.said()]
+
+
+async def dead(world: DeskWorld) -> list[str]:
+    """Why deliveries were set aside."""
+    rows = await world.core.db.fetch("SELECT error FROM deliveries WHERE state = 2")
+    return [row["error"] for row in rows]
