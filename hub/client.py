@@ -119,9 +119,8 @@ class HubClient:
         last few events before it may come again, with the same ids.
         """
         query = {"wait": str(POLL_S), "after": after} | ({"types": types} if types else {})
-        first = {
-            "limit": "1"
-        }  # until there is a cursor: `latest` leads past what comes with the first
+        # Until there is a cursor: `latest` leads past what comes with the first.
+        first = {"limit": "1"}
         while True:
             page = await self._call("GET", "/v1/events", FeedPage, query | first)
             first = {}

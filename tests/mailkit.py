@@ -35,6 +35,9 @@ _SECRETS = {
     "oauth_refresh_token",
 }
 
+PLAIN = b"Content-Type: text/plain\r\n\r\nplain"
+"""A part of a mail."""
+
 
 def account(**changes: Any) -> Account[EmailSettings]:
     """A mailbox on this machine without TLS; *changes* are settings."""
@@ -221,3 +224,14 @@ def shorten_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mailbox, "CONNECT_TIMEOUT_S", 1.0)
     monkeypatch.setattr("adapters.email.imap_client.COMMAND_TIMEOUT_S", 1.0)
     monkeypatch.setattr("adapters.email.listener.FIRST_DELAY_S", 0.001)
+
+
+def multipart(kind: str, *parts: bytes) -> bytes:
+    """A mail of these parts."""
+    joined = b"".join(b"--b\r\n" + part + b"\r\n" for part in parts)
+    return (
+        b"From: a@b.example\r\nSubject: s\r\nContent-Type: multipart/%s; boundary=b\r\n\r\n"
+        % kind.encode()
+        + joined
+        + b"--b--\r\n"
+    )
