@@ -230,7 +230,9 @@ class Desk(Protocol):
     *files_each* is how many files one post may have.
 
     ``Ambiguous`` says that a call may have taken effect; the core then asks ``find_…`` before it tries
-    again. ``Rejected`` and ``Unsupported`` speak of the one post, everything else of the helpdesk.
+    again. ``Rejected`` and ``Unsupported`` speak of the one post, everything else of the helpdesk. Their
+    ``external_code`` is the HTTP status, where there is one: by it the core tells a gateway's answers (502 to
+    504) and a ticket that is gone (404, 410) from a refusal.
     """
 
     files_each: int

@@ -176,19 +176,25 @@ async def test_a_paused_queue_is_left_alone(database_url: str) -> None:
         assert desk.messages == ["hello"]
 
 
+def hold_looks(monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
+    """Looks at the breakers begin, which the first event tells, and go on with the second."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    known = delivery.breakers
+
+    async def held(db: Database) -> Any:
+        begun.set()
+        await go_on.wait()
+        return await known(db)
+
+    monkeypatch.setattr(delivery, "breakers", held)
+    return begun, go_on
+
+
 async def test_whoever_begins_takes_nothing_before_it_has_looked(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A destination may be down, or a queue paused, since long before the process was started."""
-    looks, look = asyncio.Event(), asyncio.Event()
-    known = delivery.breakers
-
-    async def slowly(db: Database) -> Any:
-        looks.set()
-        await look.wait()
-        return await known(db)
-
-    monkeypatch.setattr(delivery, "breakers", slowly)
+    looks, look = hold_looks(monkeypatch)
     async with running_desk() as desk:
         settings = settings_for(desk.url, events=ONLY_MESSAGES)
         async with opened(database_url, settings) as core:
@@ -287,18 +293,10 @@ async def test_a_destination_that_is_changed_gets_nothing_before_it_is_looked_at
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have been down, which the new settings do not change."""
-    looks, look = asyncio.Event(), asyncio.Event()
-    known = delivery.breakers
-
-    async def slowly(db: Database) -> Any:
-        looks.set()
-        await look.wait()
-        return await known(db)
-
     async with scene(database_url) as (core, desk, deliverer, say):
         await open_breaker(core.db, "desk", "answered 500", 60.0)
         await eventually(lambda: deliverer._targets["desk"].open)
-        monkeypatch.setattr(delivery, "breakers", slowly)
+        looks, look = hold_looks(monkeypatch)
         changed = core.settings.destinations["desk"]._replace(timeout_s=3.0)
         core.settings = core.settings._replace(destinations={"desk": changed})
         await eventually(lambda: deliverer._targets["desk"].plan == changed)
